@@ -56,7 +56,6 @@ async def running() -> AsyncIterator[list[asyncio.Task[None]]]:
 def drivers(one: FakeBackend, two: FakeBackend, machines: FakeHypervisor) -> Drivers:
     return Drivers(
         cast(Database, SimpleNamespace()),
-        image_path=Path,
         backends={"here@one": one, "here@two": two},
         targets=dict.fromkeys(("here@one", "here@two"), FakeTarget()),
         hypervisors={"here": machines},

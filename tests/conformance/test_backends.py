@@ -33,6 +33,7 @@ from tests.patience import patience
 from pumice.backends.contract import Backend, ImageFile, no_progress
 from pumice.model.errors import Conflict, ImageRefused, Invalid, Misconfigured, NotFound, TryAnotherBackend
 from pumice.model.ids import SnapshotId, VolumeId, new_id
+from pumice.model.image_location import RbdLocation
 from pumice.model.mark import Mark
 from pumice.model.stored import StoredObject
 from pumice.model.units import GIB, MIB
@@ -580,6 +581,13 @@ async def test_an_image_larger_than_its_volume_is_refused(backend: Backend, tmp_
         await backend.create_from_image(a_volume(), POOL, 1, image, no_progress)
     inventory = await backend.inventory()
     assert not inventory.volumes and not inventory.leftovers
+
+
+@pytest.mark.rule("errors")
+async def test_an_image_of_a_cluster_that_is_not_its_own_is_not_cloned(backend: Backend) -> None:
+    elsewhere = RbdLocation("0b6bb6b8-5b1b-4b0e-9d7e-0c3f6a0a1c11", "images", "image", "snap")
+    assert not await backend.clone_image(a_volume(), POOL, 1, elsewhere, no_progress)
+    assert not (await backend.inventory()).pieces
 
 
 @pytest.mark.rule("bytes")

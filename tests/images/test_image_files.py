@@ -37,7 +37,8 @@ async def kept(files: ImageFiles, content: bytes) -> ImageId:
 )
 async def test_nothing_but_an_id_names_a_file(files: ImageFiles, name: str) -> None:
     with pytest.raises(Invalid):
-        files.path(ImageId(name))
+        async with files.opened(name):
+            pass
     with pytest.raises(Invalid):
         await files.save(ImageId(name), once(b"bytes"))
     with pytest.raises(Invalid):

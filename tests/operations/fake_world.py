@@ -27,7 +27,7 @@ from pumice.loops.audit import violations
 from pumice.loops.heartbeats import Heartbeats
 from pumice.model.errors import NotFound
 from pumice.model.group import Group
-from pumice.model.ids import ImageId, ProjectId, UserId, VolumeId, new_id
+from pumice.model.ids import ProjectId, UserId, VolumeId, new_id
 from pumice.model.scope import Scope
 from pumice.model.server import Flavor
 from pumice.model.tunables import RetryPolicy, Tunables
@@ -139,10 +139,14 @@ class FakeWorld:
         await self.ended(server.operation_id or "")
         return server.id
 
+    def image_path(self, image_id: str) -> Path:
+        """The file of an image's bytes."""
+        return self.directory / "images" / image_id
+
     async def an_image(self) -> str:
         """An active image of 1 MiB of zeroes."""
         image_id = new_id()
-        self.drivers.image_path(image_id).write_bytes(b"\0" * 1024**2)
+        self.image_path(image_id).write_bytes(b"\0" * 1024**2)
         row = {
             "id": image_id,
             "owner": TENANT.project,
@@ -265,7 +269,7 @@ async def fake_world(
         backends = backends or {f"{HOST}@one": FakeBackend(("a",)), f"{HOST}@two": FakeBackend(("b",))}
         drivers = Drivers(
             db,
-            image_path=lambda image_id: kept.path(ImageId(image_id)),
+            open_image=kept.opened,
             keep_image=partial(from_volume.keep, db, kept),
             drop_image=partial(from_volume.drop, db, kept),
             backends=backends,

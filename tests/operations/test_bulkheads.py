@@ -113,7 +113,7 @@ BAKE = Verb("pan.bake", Pan, (CHOOSE, Step(fry, undo=clean, at=at_pool, timeout=
 class Kitchen:
     def __init__(self, db: Database) -> None:
         self.db = db
-        self.drivers = Drivers(db, image_path=Path)
+        self.drivers = Drivers(db)
         self.completions = Completions(db)
         self.tasks: list[asyncio.Task[None]] = []
 
@@ -424,7 +424,7 @@ async def test_a_restart_of_the_host_lifts_the_fence(kitchen: Kitchen) -> None:
     op = await kitchen.begin("sick", "egg")
     await kitchen.hang(1)
     kitchen.tasks[0].cancel()
-    kitchen.drivers, STOVES.hangs = Drivers(kitchen.db, image_path=Path), "nothing"  # as in another process
+    kitchen.drivers, STOVES.hangs = Drivers(kitchen.db), "nothing"  # as in another process
     kitchen.start(boot="2")
     assert await kitchen.ended(op) == (True, None)
     assert await kitchen.hanging() == []

@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -147,7 +146,7 @@ class Engine:
 
     def __init__(self, db: Database) -> None:
         self.db = db
-        self.drivers = Drivers(self.db, image_path=Path)
+        self.drivers = Drivers(self.db)
         self.completions = Completions(self.db)
         self.tasks: list[tuple[Runner, asyncio.Task[None]]] = []
 

@@ -638,7 +638,7 @@ async def begin_upload(world: FakeWorld, stage: Stage) -> str:
 async def check_upload(world: FakeWorld, stage: Stage, well: bool) -> None:
     assert await world.volume_status(stage["volume"]) == "available"
     assert await world.db.read(images.status, stage["image"]) == ("active" if well else None)
-    assert world.drivers.image_path(stage["image"]).exists() is well
+    assert world.image_path(stage["image"]).exists() is well
 
 
 SCENARIOS[upload.UPLOAD.kind] = Scenario(upload.UPLOAD, world_of_bytes, a_volume, begin_upload, check_upload)

@@ -164,7 +164,7 @@ async def test_bases_are_where_they_are_of_use(how: str | None, disk_format: str
         qcow2 = world.directory / "image.qcow2"
         making = await asyncio.create_subprocess_exec("qemu-img", "create", "-q", "-f", "qcow2", qcow2, "1M")
         assert await making.wait() == 0
-        world.drivers.image_path(image).write_bytes(qcow2.read_bytes())
+        world.image_path(image).write_bytes(qcow2.read_bytes())
         await write(world, image, disk_format="qcow2")
     pool = tables.pools.update().values(capabilities={"image_cache": how} if how else {})
     await world.db.write(lambda tx: tx.execute(pool) and None)

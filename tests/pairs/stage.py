@@ -137,7 +137,7 @@ async def set_stage(folder: Path) -> Scene:
         await world.db.write(lambda tx: tx.execute(sa.delete(tables.operations)) and None)
         await world.db.write(lambda tx: tx.execute(sa.delete(tables.operation_lines)) and None)
         await world.db.write(lambda tx: tx.execute(sa.text("SELECT 1")) and None)
-        image = world.drivers.image_path(stage["image"]).read_bytes()
+        image = world.image_path(stage["image"]).read_bytes()
         kept = world.backends, world.machines, dict(world.target.__dict__), world.drivers.backups
         await world.db.close()
         shutil.copy(world.db.path, file)  # type: ignore[attr-defined]
@@ -155,7 +155,7 @@ async def copied(scene: Scene, folder: Path) -> AsyncIterator[tuple[FakeWorld, S
     store = copy.deepcopy(scene.backups)
     async with fake_world(backends, database_url=f"sqlite:///{file}", machines=machines, store=store) as world:
         world.target.__dict__.update(copy.deepcopy(scene.target))
-        world.drivers.image_path(scene.stage["image"]).write_bytes(scene.image)
+        world.image_path(scene.stage["image"]).write_bytes(scene.image)
         world.drivers = replace(world.drivers, keep_image=_keeper(world), drop_image=_drop)
         yield world, dict(scene.stage)
 

@@ -15,7 +15,6 @@ from pumice.app.driver_setup import OpenDrivers
 from pumice.app.settings import Settings
 from pumice.app.terminal import print_json
 from pumice.backends.aside import Aside
-from pumice.images.files import ImageFiles
 from pumice.loops import audit, heartbeats, orphans
 from pumice.model.errors import Invalid, PumiceError
 from pumice.operations.drivers import Drivers
@@ -69,7 +68,7 @@ async def _from_here(settings: Settings, *, repair: bool, tell: Callable[[str], 
                 f"The database knows no host '{settings.host}', but {', '.join(sorted(known)) or 'none'}. Say "
                 "which this is: --host NAME."
             )
-        driven = driver_setup.build(settings, db, ImageFiles(settings.state_dir.absolute() / "images"))
+        driven = driver_setup.build(settings, db, settings.images.open(settings.state_dir.absolute()))
         return await look(driven, repair=repair, tell=tell)
 
 

@@ -69,6 +69,8 @@ async def examine(settings: Settings, roles: frozenset[Role] = EVERY) -> list[Fi
         looks.append(asyncio.to_thread(probes.notifications, settings))
     if Role.VOLUME in roles:
         looks += _of_backends(settings)
+    if roles & {Role.API, Role.VOLUME, Role.COMPUTE}:
+        looks += _looks(list(settings.images.probes()))
     if roles & {Role.API, Role.VOLUME}:
         looks.append(probes.qemu_img())
     if Role.VOLUME in roles:

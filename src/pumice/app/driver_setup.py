@@ -22,7 +22,6 @@ from pumice.hypervisor.contract import Hypervisor
 from pumice.images import from_volume
 from pumice.images.files import ImageFiles
 from pumice.model.errors import Conflict
-from pumice.model.ids import ImageId
 from pumice.operations.drivers import Drivers
 from pumice.operations.places import IMAGES, compute_host, volume_host
 from pumice.store.database import Database
@@ -132,7 +131,8 @@ def build(
     store = settings.backup.open() if Role.VOLUME in roles else None
     drivers = Drivers(
         db,
-        image_path=lambda image_id: images.path(ImageId(image_id)),
+        open_image=images.opened,
+        kept_images=images.kept if Role.API in roles else None,
         keep_image=bulkheads.at(IMAGES).around(partial(from_volume.keep, db, images)),
         drop_image=bulkheads.at(IMAGES).around(partial(from_volume.drop, db, images)),
         backends={

@@ -4,8 +4,6 @@ from ipaddress import ip_address, ip_network
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from pumice.model.image import ImageQuota
-
 
 class Http(BaseModel):
     """How much of a connection, a request's head and time a client may take."""
@@ -71,21 +69,3 @@ class ImageCache(BaseModel):
     max_images: int = Field(
         50, ge=0, description="The most bases in one pool.", json_schema_extra={"live": True}
     )
-
-
-class Images(BaseModel):
-    """The image store, and how much of it a project may have: the settings of ``[images]``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    project_count: int = Field(1000, ge=-1, description="Images of one project; -1 is no limit.")
-    project_gigabytes: int = Field(1000, ge=-1, description="GiB of one project's images; -1 is no limit.")
-    answer_seconds: float = Field(
-        30.0, gt=0, description="How long a request waits for a directory of images that hangs."
-    )
-
-    def quota(self) -> ImageQuota:
-        """The quota of images, by number and in bytes."""
-        return ImageQuota(
-            self.project_count, self.project_gigabytes * 1024**3 if self.project_gigabytes >= 0 else -1
-        )

@@ -94,6 +94,7 @@ class Node:
             if Role.API in self.roles:
                 looking = uploads.Uploads(self.db, self.images).check
                 repairing = tasks.create_task(every(uploads.SECONDS, looking, "uploads"))
+                tidying = tasks.create_task(every(uploads.TIDY_SECONDS, self.images.tidy, "images"))
             if self.roles == {Role.API}:
                 await stopping.wait()
             else:
@@ -102,6 +103,7 @@ class Node:
             logging.cancel()
             if Role.API in self.roles:
                 repairing.cancel()
+                tidying.cancel()
 
     async def _keep_reserve(self) -> None:
         was_low = self.reserve.low
@@ -235,11 +237,7 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database, metri
         await db.read(hosts.refuse_forgotten, settings.host)
     tunables = settings.tunables()
     first = await _furnish(db, settings, tunables) if Role.API in roles else {}
-    images = ImageFiles(
-        settings.state_dir.absolute() / "images",
-        answer_seconds=settings.images.answer_seconds,
-        quota=settings.images.quota(),
-    )
+    images = settings.images.open(settings.state_dir.absolute())
     driven = driver_setup.build(settings, db, images, roles, serves=True)
     drivers = driven.drivers
     passwords.most_waiting = settings.identity.most_logins

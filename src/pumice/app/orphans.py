@@ -19,7 +19,6 @@ from pumice.backends.aside import Aside
 from pumice.backends.backups.contract import BackupStore
 from pumice.backends.backups.contract import Found as ObjectsFound
 from pumice.backends.contract import Backend
-from pumice.images.files import ImageFiles
 from pumice.loops import orphans, stored
 from pumice.model.errors import Conflict, Invalid, NotFound, PumiceError
 from pumice.model.ids import ProjectId
@@ -175,7 +174,7 @@ async def _put_aside(found: Bytes) -> str:
 @asynccontextmanager
 async def _drivers(settings: Settings) -> AsyncIterator[Drivers]:
     async with existing(settings) as db:
-        yield driver_setup.build(settings, db, ImageFiles(settings.state_dir.absolute() / "images")).drivers
+        yield driver_setup.build(settings, db, settings.images.open(settings.state_dir.absolute())).drivers
 
 
 async def _every(drivers: Drivers) -> list[Found]:

@@ -40,7 +40,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from pumice.app.limits import Http, ImageCache, Images
+from pumice.app.limits import Http, ImageCache
 from pumice.app.settings_names import wrong_name, wrong_of_driver, wrong_resources, wrong_variables
 from pumice.backends.backups.settings import BackupSettings
 from pumice.backends.files_settings import FilesSettings
@@ -55,6 +55,7 @@ from pumice.backends.targets.tgt_settings import TgtSettings
 from pumice.host.broker import Broker
 from pumice.host.outbound import Outbound
 from pumice.host.paths import GivenPath
+from pumice.images.settings import Images
 from pumice.model.errors import Misconfigured
 from pumice.model.place_name import PlaceName
 from pumice.model.recycling import MOST_DAYS

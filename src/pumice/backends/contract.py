@@ -29,6 +29,7 @@ from typing import Protocol
 from pumice.model.errors import ImageRefused
 from pumice.model.export import Device
 from pumice.model.ids import SnapshotId, VolumeId
+from pumice.model.image_location import RbdLocation
 from pumice.model.mark import Mark
 from pumice.model.stored import StoredObject
 from pumice.model.units import gib_to_hold
@@ -165,6 +166,15 @@ class Backend(Protocol):
 
         Raises ``ImageRefused`` when the image's virtual size is larger than ``size`` GiB or when it cannot be
         converted within the limits.
+        """
+
+    async def clone_image(
+        self, volume: VolumeId, pool: str, size: int, image: RbdLocation, progress: Progress
+    ) -> bool:
+        """A volume that begins as an image that a cluster of Ceph keeps, of which nothing is copied.
+
+        False, and nothing is there, where that is not possible: then ``create_from_image`` is asked.
+        ``size`` >= the image's size.
         """
 
     async def delete(self, volume: VolumeId, pool: str) -> None:

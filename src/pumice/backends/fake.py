@@ -29,6 +29,7 @@ from pumice.backends.on_this_host import OnThisHost
 from pumice.model.errors import Conflict, Misconfigured, NotFound, TryAnotherBackend
 from pumice.model.export import Device
 from pumice.model.ids import SnapshotId, VolumeId
+from pumice.model.image_location import RbdLocation
 from pumice.model.mark import Mark
 from pumice.model.stored import StoredObject
 from pumice.model.units import GIB
@@ -140,6 +141,11 @@ class FakeBackend:
     ) -> None:
         await self._pretend("create_from_image")
         await self._inner.create_from_image(volume, pool, size, image, progress)
+
+    async def clone_image(
+        self, volume: VolumeId, pool: str, size: int, image: RbdLocation, progress: Progress
+    ) -> bool:
+        return await self._inner.clone_image(volume, pool, size, image, progress)
 
     async def delete(self, volume: VolumeId, pool: str) -> None:
         await self._pretend("delete")

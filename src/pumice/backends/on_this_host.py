@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from pumice.backends.contract import Progress
 from pumice.model.ids import VolumeId
+from pumice.model.image_location import RbdLocation
 
 
 class OnThisHost:
@@ -25,6 +27,17 @@ class OnThisHost:
         """See ``Backend``."""
         await self.device(volume, pool)
         return 1.0
+
+    async def clone_image(
+        self,
+        volume: VolumeId,  # noqa: ARG002
+        pool: str,  # noqa: ARG002
+        size: int,  # noqa: ARG002
+        image: RbdLocation,  # noqa: ARG002
+        progress: Progress,  # noqa: ARG002
+    ) -> bool:
+        """See ``Backend``: images in Ceph are no bytes of this host."""
+        return False
 
     @asynccontextmanager
     async def opened(self, volume: VolumeId, pool: str) -> AsyncIterator[Path]:

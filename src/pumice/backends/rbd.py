@@ -29,6 +29,8 @@ from pathlib import Path
 from typing import Any, Literal, cast
 from weakref import WeakValueDictionary
 
+import structlog
+
 from pumice.backends import aside
 from pumice.backends.contract import (
     ImageFile,
@@ -49,10 +51,13 @@ from pumice.model import mark
 from pumice.model.errors import Conflict, Invalid, NotFound, PumiceError, Retryable, TryAnotherBackend
 from pumice.model.export import RbdImage
 from pumice.model.ids import SnapshotId, VolumeId, is_canonical
+from pumice.model.image_location import RbdLocation
 from pumice.model.mark import Mark
 from pumice.model.stored import StoredObject
 from pumice.model.units import GIB, gib_to_hold
-from pumice.model.volume import IMAGE_CACHE, SHARES
+from pumice.model.volume import CEPH_FSID, IMAGE_CACHE, SHARES
+
+log = structlog.get_logger(__name__)
 
 DEEP = 5
 """A volume below which more clones lie one under the other is flattened in the background."""
@@ -109,6 +114,7 @@ class RbdBackend:
         """The cluster's names of the pools that other hosts serve as well."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._monitors: tuple[str, ...] = ()
+        self._fsid = ""
         self._monitors_asked = -ASK_MONITORS_SECONDS
         self._asking_monitors = asyncio.Lock()
 
@@ -140,10 +146,9 @@ class RbdBackend:
 
     async def pools(self) -> list[PoolFacts]:
         usage = await next(iter(self._images.values())).usage()
-        facts = [self._facts(name, images, usage) for name, images in self._images.items()]
         if time.monotonic() - self._monitors_asked > ASK_MONITORS_SECONDS:
             await self._ask_monitors()
-        return facts
+        return [self._facts(name, images, usage) for name, images in self._images.items()]
 
     async def create(self, volume: VolumeId, pool: str, size: int) -> None:
         images = self._pool(pool)
@@ -187,6 +192,27 @@ class RbdBackend:
                 )
 
         await self._make(images, _name("volume", volume), fill)
+
+    async def clone_image(
+        self, volume: VolumeId, pool: str, size: int, image: RbdLocation, progress: Progress
+    ) -> bool:
+        """Clone it if it is of this cluster, whatever that is called, and the user may read it there."""
+        images = self._pool(pool)
+        if await images.fsid() != image.fsid:
+            return False
+        theirs = images.in_pool(image.pool)
+
+        async def fill(part: str) -> None:
+            await theirs.clone(image.image, image.snapshot, images, part)
+            await images.resize(part, size * GIB)
+
+        try:
+            await self._make(images, _name("volume", volume), fill)
+        except (NotFound, TryAnotherBackend) as error:
+            log.warning("image.not_cloned", location=image.url, pool=images.pool, why=error.in_full)
+            return False
+        progress(1.0)
+        return True
 
     async def delete(self, volume: VolumeId, pool: str) -> None:
         await self._remove(self._pool(pool), _name("volume", volume))
@@ -344,7 +370,8 @@ class RbdBackend:
         began = time.monotonic()
         async with self._asking_monitors:
             if self._monitors_asked < began:
-                self._monitors = await next(iter(self._images.values())).monitors()
+                images = next(iter(self._images.values()))
+                self._monitors, self._fsid = await images.monitors(), await images.fsid()
                 self._monitors_asked = time.monotonic()
 
     def _facts(self, pool: str, images: RbdImages, usage: Any) -> PoolFacts:
@@ -356,7 +383,7 @@ class RbdBackend:
             thin=True,
             max_over_subscription_ratio=self._max_over_subscription_ratio,
             reserved_percentage=self._reserved_percentage,
-            capabilities={IMAGE_CACHE: SHARES},
+            capabilities={IMAGE_CACHE: SHARES, CEPH_FSID: self._fsid},
         )
 
     # --- how images come and go ------------------------------------------------------------------------

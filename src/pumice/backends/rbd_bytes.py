@@ -44,8 +44,11 @@ class Windows:
                     await self._take_away(self._directory / folder)
 
     @asynccontextmanager
-    async def opened(self, images: RbdImages, name: str) -> AsyncIterator[Path]:
-        """The file of an image, for as long as it is wanted. Raises ``Retryable``."""
+    async def opened(self, images: RbdImages, name: str, *, read_only: bool = False) -> AsyncIterator[Path]:
+        """The file of an image, for as long as it is wanted: nobody removes the image meanwhile.
+
+        Its length is a multiple of 512, and more than 0. Raises ``Retryable``.
+        """
         folder = self._directory / f"{os.getpid()}-{secrets.token_hex(4)}"
         file = folder / name
         cluster = images.cluster
@@ -53,7 +56,7 @@ class Windows:
         await in_thread(_make, file)
         serving = asyncio.ensure_future(
             run(
-                *_command(images, name, file),
+                *_command(images, name, file, read_only=read_only),
                 timeout=_DAY,
                 stdin=key.encode(),
                 farewell=_FAREWELL_SECONDS,
@@ -63,7 +66,8 @@ class Windows:
         try:
             await _appears(file, serving)
             yield file
-            await in_thread(sync, file)
+            if not read_only:
+                await in_thread(sync, file)
         finally:
             serving.cancel()
             await asyncio.wait({serving})
@@ -78,7 +82,7 @@ class Windows:
         await in_thread(shutil.rmtree, folder, True)
 
 
-def _command(images: RbdImages, name: str, file: Path) -> list[str]:
+def _command(images: RbdImages, name: str, file: Path, *, read_only: bool) -> list[str]:
     node = {
         "driver": "rbd",
         "node-name": "image",
@@ -88,8 +92,10 @@ def _command(images: RbdImages, name: str, file: Path) -> list[str]:
         "user": images.cluster.user,
         "key-secret": "key",
         "discard": "unmap",
+        "read-only": read_only,
     }
-    export = f"type=fuse,id=file,node-name=image,mountpoint={file},writable=on,growable=off"
+    writable = "off" if read_only else "on"
+    export = f"type=fuse,id=file,node-name=image,mountpoint={file},writable={writable},growable=off"
     return [
         *("qemu-storage-daemon", "--object", "secret,id=key,format=base64,file=/dev/stdin"),
         *("--blockdev", json.dumps(node), "--export", export),

@@ -7,8 +7,10 @@ of what went wrong, where, and what was said::
     python3 -I rbd_calls.py CONF USER KEYRING CONNECT_SECONDS IDLE_SECONDS
 """
 
+import collections
 import errno
 import json
+import os
 import select
 import socket
 import sys
@@ -20,6 +22,10 @@ from typing import Any
 Arguments = dict[str, Any]
 _MOST_OF_A_NAME = 1000
 """How many images' names may begin as one's: itself, and what calls for it that were cut short have left."""
+
+_PIECE = 4 << 20
+"""The bytes of one write: an object of an image that is made by default."""
+_AT_ONCE = 8
 
 
 class WentWrong(Exception):
@@ -62,6 +68,10 @@ class Calls:
         if code:
             raise OSError(-code, why)
         return json.loads(said)
+
+    def fsid(self) -> str:
+        """The cluster's own id, which no other has."""
+        return str(self._connected().get_fsid())
 
     def read(self, pool: str, name: str) -> str:
         """What is in an object."""
@@ -127,6 +137,26 @@ class Calls:
         """Keep what an image holds now."""
         with self._opened(pool, name) as image:
             image.create_snap(snapshot)
+
+    def protect_snap(self, pool: str, name: str, snapshot: str) -> None:
+        """Let nobody remove a snapshot, as clients that know clones of the first kind alone ask for."""
+        with self._opened(pool, name) as image:
+            if not image.is_protected_snap(snapshot):
+                image.protect_snap(snapshot)
+
+    def fill(self, pool: str, name: str, path: str) -> None:
+        """Write the bytes of a file into an empty image, some pieces at once; holes stay holes."""
+        with self._opened(pool, name) as image, open(path, "rb", buffering=0) as file:
+            written: collections.deque[Any] = collections.deque()
+            for at, length in _extents(file.fileno()):
+                file.seek(at)
+                piece = file.read(length)
+                if len(written) == _AT_ONCE:
+                    _ended(written.popleft())
+                written.append(image.aio_write(piece, at, lambda _: None))
+            while written:
+                _ended(written.popleft())
+            image.flush()
 
     def drop_snap(self, pool: str, name: str, snapshot: str) -> None:
         """Remove a snapshot, also in a full pool."""
@@ -252,6 +282,28 @@ class Calls:
             self._rbd.Image(io, name, image_id=image_id, read_only=read_only) as image,
         ):
             yield image
+
+
+def _extents(file: int) -> Iterator[tuple[int, int]]:
+    """Where a file has bytes, in pieces."""
+    at, end = 0, os.fstat(file).st_size
+    while at < end:
+        try:
+            at = os.lseek(file, at, os.SEEK_DATA)
+        except OSError:  # nothing but a hole is left
+            return
+        until = os.lseek(file, at, os.SEEK_HOLE)
+        while at < until:
+            length = min(_PIECE - at % _PIECE, until - at)
+            yield at, length
+            at += length
+
+
+def _ended(writing: Any) -> None:
+    """Wait for the end of a write, and raise what became of it."""
+    writing.wait_for_complete_and_cb()
+    if (code := writing.get_return_value()) < 0:
+        raise OSError(-code, os.strerror(-code))
 
 
 def answer(calls: Any, line: bytes) -> Arguments:

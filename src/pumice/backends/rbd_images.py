@@ -91,6 +91,13 @@ class IsThere(Retryable):
     """An image or snapshot of that name is there."""
 
 
+class PoolFull(TryAnotherBackend):
+    """No space is left in the pool, or its quota is used up."""
+
+    def __init__(self, pool: str) -> None:
+        super().__init__("The pool is full.", f"Pool '{pool}'.")
+
+
 class RbdImages:
     """The images of ``pool``, as the cluster calls it. Those of several pools may share their children."""
 
@@ -100,6 +107,10 @@ class RbdImages:
         self._children = children or cluster.standby()
         self._changes = asyncio.Semaphore(CHANGES_AT_ONCE)
         self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
+
+    def in_pool(self, pool: str) -> "RbdImages":
+        """The images of another pool of the same cluster, asked by the same children."""
+        return RbdImages(self.cluster, pool, self._children)
 
     def spec(self, name: str) -> str:
         """An image as Ceph's people write it."""
@@ -136,6 +147,14 @@ class RbdImages:
     async def snap(self, name: str, snapshot: str) -> None:
         """Keep what an image holds now. Raises ``IsThere``, ``NotFound``."""
         await self._take_space("snap", name=name, snapshot=snapshot)
+
+    async def protect_snap(self, name: str, snapshot: str) -> None:
+        """Let nobody remove a snapshot; one that is protected stays so. Raises ``NotFound``."""
+        await self._change("protect_snap", name=name, snapshot=snapshot)
+
+    async def fill(self, name: str, file: Path) -> None:
+        """Write a file of this host into an empty image that is as large. Raises ``TryAnotherBackend``."""
+        await self._take_space("fill", COPY_SECONDS, name=name, path=str(file))
 
     async def drop_snap(self, name: str, snapshot: str) -> None:
         """Remove a snapshot; its clones keep what they need of it. None of that name is fine."""
@@ -232,6 +251,10 @@ class RbdImages:
             free = 0
         return stored + free, free
 
+    async def fsid(self) -> str:
+        """The cluster's own id: two of one name are told apart by it."""
+        return str(await self._asked("fsid", LOOK_SECONDS))
+
     async def monitors(self) -> tuple[str, ...]:
         """The monitors' addresses, each ``ip:port``, as every client understands them."""
         told = await self._asked("ask_monitors", LOOK_SECONDS, prefix="mon dump")
@@ -247,7 +270,7 @@ class RbdImages:
         try:
             await asyncio.wait({changing}, timeout=SLOW_SECONDS)
             if not changing.done() and not (await self.space())[1]:
-                raise TryAnotherBackend("The pool is full.", f"Pool '{self.pool}'.")
+                raise PoolFull(self.pool)
             return await changing
         finally:
             changing.cancel()
@@ -297,7 +320,7 @@ class RbdImages:
             case _, errno.ENOTEMPTY:
                 return HasClones(said)
             case _, errno.ENOSPC | errno.EDQUOT:
-                return TryAnotherBackend("The pool is full.", f"Pool '{self.pool}'.")
+                return PoolFull(self.pool)
             case _, errno.EACCES | errno.EPERM:
                 return TryAnotherBackend(
                     "The pool cannot be used.",

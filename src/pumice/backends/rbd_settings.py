@@ -1,28 +1,20 @@
-"""Settings of the driver ``rbd``, and what a host and its user of Ceph need for it."""
+"""Settings of the driver ``rbd``."""
 
-import shutil
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Literal, Self
 from uuid import UUID
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
+from pumice.backends.ceph_user import CephUser
 from pumice.backends.contract import Backend
 from pumice.backends.settings import PoolSettings
-from pumice.host.ceph_keyring import key_of
-from pumice.host.command import CommandFailed, run
-from pumice.host.parts import ok, program
-from pumice.host.paths import GivenPath
-from pumice.model.errors import Misconfigured, PumiceError
-from pumice.model.finding import Finding, Probe, Verdict
+from pumice.model.finding import Probe
 from pumice.model.place_name import PlaceName
 
-_PACKAGES = {"rbd": "ceph-common", "qemu-storage-daemon": "qemu-utils"}
 
-
-class RbdSettings(PoolSettings):
+class RbdSettings(CephUser, PoolSettings):
     """Images in pools of a Ceph cluster, which any number of hosts may serve."""
 
     driver: Literal["rbd"] = Field("rbd", description="Where the bytes live.")
@@ -30,15 +22,6 @@ class RbdSettings(PoolSettings):
     pool: PlaceName | None = Field(None, description="rbd: the cluster's pool; its name is the pool's.")
     pools: dict[PlaceName, PlaceName] = Field(
         default_factory=dict, description="rbd: instead of 'pool', several by their names here."
-    )
-    conf: GivenPath = Field(
-        Path("/etc/ceph/ceph.conf"),
-        description="rbd: the cluster's configuration; the file's name is the cluster's.",
-    )
-    user: PlaceName = Field("pumice", description="rbd: who we are there, without 'client.'.")
-    keyring: GivenPath | None = Field(
-        None,
-        description="rbd: the user's, at the same path on each host; default: CLUSTER.client.USER.keyring.",
     )
     max_clone_depth: int = Field(
         5,
@@ -60,22 +43,12 @@ class RbdSettings(PoolSettings):
             raise ValueError("two of 'pools' are the same pool of the cluster")
         return self
 
-    @field_validator("user")
-    @classmethod
-    def user_is_a_client(cls, user: str) -> str:
-        """The name as 'ceph --id' takes it."""
-        if user.startswith("client."):
-            raise ValueError(f"'{user}' is told without 'client.'")
-        return user
-
     def open(self, name: str, state_dir: Path) -> Backend:
         """See ``BackendSettings``."""
         from pumice.backends.rbd import RbdBackend
-        from pumice.backends.rbd_images import Cluster
 
-        secret = str(self.secret_uuid) if self.secret_uuid else ""
         return RbdBackend(
-            Cluster(self.conf, self.user, self._keyring(), self.conf.stem, secret),
+            self.ceph_cluster(str(self.secret_uuid) if self.secret_uuid else ""),
             self._pools(),
             state_dir / "rbd" / name,
             max_over_subscription_ratio=self.max_over_subscription_ratio,
@@ -84,82 +57,8 @@ class RbdSettings(PoolSettings):
         )
 
     def probes(self, name: str, state_dir: Path) -> Iterator[Probe]:
-        """The commands, FUSE, and of each pool whether the user may use it."""
-        yield Probe(f"ceph {name}", partial(self._this_host, f"ceph {name}"))
-        yield Probe(f"librbd {name}", partial(_librbd, f"librbd {name}"))
-        yield Probe(f"qemu rbd {name}", partial(_qemu, f"qemu rbd {name}"))
-        for pool, known in self._pools().items():
-            yield Probe(f"pool {name}#{pool}", partial(self._pool, f"pool {name}#{pool}", known))
+        """What the user needs at this host and in each pool."""
+        return self.ceph_probes(name, self._pools())
 
     def _pools(self) -> Mapping[str, str]:
         return self.pools or {str(self.pool): str(self.pool)}
-
-    def _keyring(self) -> Path:
-        return self.keyring or self.conf.with_name(f"{self.conf.stem}.client.{self.user}.keyring")
-
-    def _this_host(self, part: str) -> Finding:
-        for command, packages in _PACKAGES.items():
-            if program(command) is None:
-                return _lacks(part, f"{command} is not installed", f"apt-get install {packages}")
-        if not Path("/dev/fuse").exists():
-            return _lacks(part, "no /dev/fuse: images cannot be read or written here", "modprobe fuse")
-        if not self.conf.exists():
-            return _lacks(part, f"no {self.conf}", "copy it from a host of the cluster, or set 'conf'")
-        try:
-            key_of(self.user, self._keyring())
-        except Misconfigured as error:
-            return _lacks(part, error.in_full, f"{self._caps('get-or-create')} -o {self._keyring()}")
-        return ok(part, f"client.{self.user} of {self.conf}")
-
-    async def _pool(self, part: str, pool: str) -> Finding:
-        if shutil.which("rbd") is None:
-            return _lacks(part, "rbd is not installed", "apt-get install ceph-common")
-        words = ("--conf", self.conf, "--id", self.user, "--keyring", self._keyring())
-        try:
-            await run("rbd", *words, "--client-mount-timeout", "10", "ls", pool, timeout=20, public=True)
-        except PumiceError as error:
-            said = error.in_full.rpartition("\n")[2]
-            if "(2) No such file" in said:
-                return _lacks(part, "not there", f"ceph osd pool create {pool} && rbd pool init {pool}")
-            if "(1) Operation not permitted" in said:
-                return _lacks(part, f"client.{self.user} may not use it", self._caps("caps"))
-            if "(13) Permission denied" in said:
-                cure = f"{self._caps('get-or-create')} -o {self._keyring()}"
-                return _lacks(part, f"the cluster does not know client.{self.user} by this key", cure)
-            return _lacks(part, f"no answer: {said}", "ceph health detail")
-        return ok(part, f"client.{self.user} may use '{pool}'")
-
-    def _caps(self, verb: str) -> str:
-        """The command by which an administrator of the cluster gives the user what it needs, and no more."""
-        pools = ", ".join(f"profile rbd pool={pool}" for pool in self._pools().values())
-        return f"ceph auth {verb} client.{self.user} mon 'profile rbd' mgr 'profile rbd' osd '{pools}'"
-
-
-async def _librbd(part: str) -> Finding:
-    """The bindings of the system's Python, which Debian's ceph-common brings along."""
-    from pumice.backends.rbd_images import PYTHON
-
-    try:
-        await run(PYTHON, "-I", "-c", "import rados, rbd", timeout=10, public=True)
-    except PumiceError as error:
-        said = error.in_full.rpartition("\n")[2]
-        return _lacks(
-            part, f"{PYTHON} has no rados and rbd: {said}", "apt-get install python3-rados python3-rbd"
-        )
-    return ok(part, f"{PYTHON} has librados and librbd")
-
-
-async def _qemu(part: str) -> Finding:
-    """QEMU's own client of Ceph, which Debian packs apart."""
-    try:
-        await run("qemu-img", "info", 'json:{"driver":"rbd"}', timeout=10, public=True)
-    except CommandFailed as failed:  # it always fails: either for want of an image, or of the driver
-        if "Unknown driver" not in failed.stderr:
-            return ok(part, "QEMU opens images by itself")
-    except PumiceError as error:
-        return _lacks(part, error.in_full, "apt-get install qemu-utils qemu-block-extra")
-    return _lacks(part, "not installed", "apt-get install qemu-block-extra")
-
-
-def _lacks(part: str, found: str, cure: str) -> Finding:
-    return Finding(part, Verdict.MISSING, found, "other backends", cure)

@@ -1,12 +1,12 @@
-"""The bytes of images: one file each, named after the image's id.
+"""The bytes of images on their way in and out, and who may change them.
 
-A file gets its name only when it is complete::
+What comes in is a file of a ``directory``, until it is complete and was found good; then a *store* keeps it::
 
-    .<id>.lock                 somebody changes the files of this image, or died while he did (``lock.py``)
-    .<id>.part ──publish──▶ <id>
+    .<id>.lock                 somebody changes the bytes of this image, or died while he did (``lock.py``)
+    .<id>.part ──publish──▶ in the store: a file of the same directory, <id>, or an image in a pool of Ceph
     being written           kept
 
-Any number of processes and hosts may share a directory: whoever changes files holds the image's lock, whoever
+Any number of processes and hosts may share a directory: whoever changes bytes holds the image's lock, whoever
 reads needs none. No path is ever named after anything but a UUID.
 """
 
@@ -15,7 +15,7 @@ import errno
 import hashlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -23,12 +23,14 @@ from io import FileIO
 from pathlib import Path
 
 from pumice.host.bulkhead import Bulkheads, Left
-from pumice.host.durable import sync
 from pumice.host.thread import Arguments, Result, by_default_in_threads_of, in_thread
+from pumice.images.in_directory import DirectoryStore
 from pumice.images.lock import ImageLock
+from pumice.images.store import ImageStore
 from pumice.model.errors import Conflict, Invalid, Misconfigured, NotFound, Retryable, TooLarge
 from pumice.model.ids import ImageId, is_canonical
 from pumice.model.image import UNLIMITED, ImageQuota
+from pumice.model.image_location import RbdLocation
 from pumice.model.units import GIB, MIB
 
 MOST_BYTES = 1024 * GIB
@@ -59,10 +61,10 @@ class Saved:
 
 
 class ImageFiles:
-    """The files of a ``directory``, which is made if it does not exist.
+    """Bytes that come in through a ``directory``, which is made if it does not exist, and are kept there.
 
-    An upload of more than ``most_bytes``, or one of which nothing arrives for ``stall_seconds``, is refused.
-    A request waits for ``answer_seconds`` for a directory that hangs.
+    Or in another ``store``. An upload of more than ``most_bytes``, or one of which nothing arrives for
+    ``stall_seconds``, is refused. A request waits for ``answer_seconds`` for a directory that hangs.
     """
 
     def __init__(
@@ -73,15 +75,20 @@ class ImageFiles:
         stall_seconds: float = STALL_SECONDS,
         answer_seconds: float = ANSWER_SECONDS,
         quota: ImageQuota = UNLIMITED,
+        shows_url: bool = False,
+        store: ImageStore | None = None,
     ) -> None:
         self.quota = quota
         """The quota of each project."""
+        self.shows_url = shows_url
+        """Whether clients are told where an image lies, for those that can clone it there."""
         self.directory = directory.absolute()
         self.most_bytes = most_bytes
         self.stall_seconds = stall_seconds
         self.answer_seconds = answer_seconds
         self._bulkheads = Bulkheads()
         self._place = self._bulkheads.at(str(self.directory))
+        self.store = store or DirectoryStore(self.directory, self.do)
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -92,9 +99,12 @@ class ImageFiles:
         """What hangs here, and was left behind."""
         return self._bulkheads.left
 
-    def path(self, image_id: ImageId) -> Path:
-        """The path of an active image's bytes."""
-        return self._named(image_id, "", "")
+    @asynccontextmanager
+    async def opened(self, image_id: str) -> AsyncIterator[Path]:
+        """A file of this host with an active image's bytes, for as long as it is read. Raises ``NotFound``."""
+        self._named(ImageId(image_id), "", "")
+        async with self.store.opened(ImageId(image_id)) as path:
+            yield path
 
     @asynccontextmanager
     async def lock(self, image_id: ImageId, *, left_behind: bool = False) -> AsyncIterator[ImageLock]:
@@ -157,22 +167,24 @@ class ImageFiles:
                 await self.do(path.unlink, True)
                 raise
 
-    async def publish(self, image_id: ImageId) -> None:
-        """Give a saved file its name, durably."""
+    async def publish(self, image_id: ImageId) -> RbdLocation | None:
+        """Have a saved file kept, durably; where it lies, if others can find it there."""
         with _explained():
-            await self.do(self._part(image_id).replace, self.path(image_id))
-            await self.do(sync, self.directory)
+            return await self.store.keep(image_id, self._part(image_id))
 
     async def keep_only(self, image_id: ImageId, *, whole: bool) -> None:
         """Remove what was being written and, unless the ``whole`` image is kept, what was published too."""
         with _explained():
             await self.do(self._part(image_id).unlink, True)
+            await self.store.clear(image_id)
             if not whole:
-                await self.do(self.path(image_id).unlink, True)
+                await self.store.remove(image_id)
 
     async def read(self, image_id: ImageId, start: int, length: int) -> AsyncIterator[bytes]:
         """``length`` bytes from ``start`` on. The image may be deleted meanwhile: they are read to the end."""
-        with await self.answered("open", image_id, partial(self._opened, image_id, start)) as file:
+        async with AsyncExitStack() as stack:
+            opening = partial(self._opened, image_id, start, stack)
+            file = await self.answered("open", image_id, opening)
             while length:
                 reading = partial(self._at_disk, file.read, min(_PIECE, length))
                 if not (piece := await self.answered("read", image_id, reading)):
@@ -180,16 +192,18 @@ class ImageFiles:
                 length -= len(piece)
                 yield piece
 
-    async def _opened(self, image_id: ImageId, start: int) -> FileIO:
+    async def _opened(self, image_id: ImageId, start: int, stack: AsyncExitStack) -> FileIO:
         opened: list[FileIO] = []
         try:
-            await self.do(_open, self.path(image_id), start, opened)
+            path = await stack.enter_async_context(self.opened(image_id))
+            await self.do(_open, path, start, opened)
         except FileNotFoundError:
             raise NotFound("Image", image_id) from None
         except BaseException:
             for file in opened:  # while nobody waits for it any more
                 file.close()
             raise
+        stack.callback(opened[0].close)
         return opened[0]
 
     async def _at_disk(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
@@ -226,8 +240,13 @@ class ImageFiles:
 
     async def kept(self) -> frozenset[ImageId]:
         """The images whose bytes are here, for audits."""
-        names = await self._names()
-        return frozenset(ImageId(name) for name in names if is_canonical(name))
+        with _explained():
+            return await self.store.kept()
+
+    async def tidy(self) -> None:
+        """Free what could not be freed when it was removed."""
+        with _explained():
+            await self.store.tidy()
 
     async def unsettled(self) -> frozenset[ImageId]:
         """The images whose files somebody is changing, or left when he died."""

@@ -35,8 +35,8 @@ async def keep(db: Database, files: ImageFiles, image_id: str, fill: Callable[[P
             image = await db.write(images.begin_saving, image_id)
             made = await files.make(image_id, fill)
             found = await in_thread(kept_image, made.path, image.disk_format)
-            await files.publish(image_id)
-            content = ImageContent(made.size, found.virtual_size, made.md5, made.sha512)
+            location = await files.publish(image_id)
+            content = ImageContent(made.size, found.virtual_size, made.md5, made.sha512, location)
             await db.write(images.finish_saving, image, content, files.quota)
     except Conflict as error:
         raise Retryable(error.told, error.detail) from None

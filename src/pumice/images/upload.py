@@ -36,8 +36,8 @@ async def upload(
         room = await db.read(images.room, image.owner, files.quota)
         saved = await files.save(image_id, stream, size, room)
         found = await files.do(inspect_image, saved.path, image.disk_format)
-        await files.publish(image_id)
-        content = ImageContent(saved.size, found.virtual_size, saved.md5, saved.sha512)
+        location = await files.publish(image_id)
+        content = ImageContent(saved.size, found.virtual_size, saved.md5, saved.sha512, location)
         await db.write(images.finish_saving, image, content, files.quota)
 
 

@@ -7,7 +7,7 @@ uncovers another.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from pumice.loops import abandoned, exports, hosts, machines, orphans, rows, stored
+from pumice.loops import abandoned, exports, hosts, images, machines, orphans, rows, stored
 from pumice.loops.glance import Glances
 from pumice.loops.violation import Violation, repaired
 from pumice.operations.drivers import Drivers
@@ -45,6 +45,7 @@ OUTSIDE = (
     Check("disks", machines.check_disks, machines.DISK_SECONDS),
     ORPHANS,
     Check("backups", stored.check, stored.SECONDS),
+    Check("images", images.check, images.SECONDS),
 )
 """The looks at what this process has drivers for."""
 

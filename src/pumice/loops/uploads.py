@@ -17,6 +17,8 @@ from pumice.store import images
 from pumice.store.database import Database
 
 SECONDS = 2.0
+TIDY_SECONDS = 60.0
+"""How often it is looked whether what waits for its last clone can be freed."""
 
 logger = structlog.get_logger(__name__)
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from pumice.model.ids import ImageId
+from pumice.model.image_location import RbdLocation
 from pumice.model.states import ImageStatus
 
 
@@ -62,6 +63,8 @@ class Image:
     properties: Mapping[str, str]
     created_at: datetime
     updated_at: datetime
+    location: str | None = None
+    """The URL of where its bytes lie, if others can find them there (``RbdLocation``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class ImageContent:
     """MD5, in hexadecimal digits."""
     os_hash_value: str
     """SHA-512, in hexadecimal digits."""
+    location: RbdLocation | None = None
 
 
 @dataclass(frozen=True, slots=True)

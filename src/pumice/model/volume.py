@@ -160,6 +160,8 @@ class VolumeType:
     updated_at: datetime | None
 
 
+CEPH_FSID = "ceph_fsid"
+"""The capability of pools of Ceph: the id of their cluster, whose images they clone."""
 IMAGE_CACHE = "image_cache"
 """The capability of a pool that says how it clones, if that is of use for the image cache…"""
 SHARES, COPIES = "shares", "copies"

@@ -1,6 +1,7 @@
 """The drivers of this process, which do the work outside, by the place they serve."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from pumice.host.outbound import Outbound
 from pumice.host.qemu_img import IscsiDisk
 from pumice.hypervisor.contract import Hypervisor
 from pumice.model.errors import Misconfigured, Retryable
-from pumice.model.ids import VolumeId
+from pumice.model.ids import ImageId, VolumeId
 from pumice.model.volume import host_of
 from pumice.store.database import Database
 
@@ -27,6 +28,10 @@ async def _fetch(disk: IscsiDisk, target: Path, progress: Progress, timeout: flo
 FillFile = Callable[[Path], Awaitable[None]]
 
 
+def _no_image(_: str) -> AbstractAsyncContextManager[Path]:
+    raise Misconfigured("This process cannot read images.")
+
+
 async def _no_images(*_: object) -> None:
     raise Misconfigured("This process cannot make images.")
 
@@ -36,8 +41,8 @@ class Drivers:
     """The drivers a step may use. A step finds here what its place promises, and nothing else."""
 
     db: Database
-    image_path: Callable[[str], Path]
-    """The path of an image's bytes."""
+    open_image: Callable[[str], AbstractAsyncContextManager[Path]] = _no_image
+    """A file of this host with an image's bytes, for as long as it is read."""
     backends: Mapping[str, Backend] = field(default_factory=dict)
     """The backends, by ``host@backend``."""
     targets: Mapping[str, Target] = field(default_factory=dict)
@@ -52,6 +57,8 @@ class Drivers:
     """Make a queued image active with the bytes that a function writes to a path."""
     drop_image: Callable[[str], Awaitable[None]] = _no_images
     """Drop an image: neither image nor bytes are left."""
+    kept_images: Callable[[], Awaitable[frozenset[ImageId]]] | None = None
+    """The images whose bytes are kept, where this process keeps any."""
     post: Callable[[str, Mapping[str, str], bytes], Awaitable[int]] = Outbound().post
     """Post to a tenant's URL: with these headers, this body; the status of the answer."""
     bulkheads: Bulkheads = field(default_factory=Bulkheads)

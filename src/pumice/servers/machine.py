@@ -3,8 +3,10 @@
 The secrets of its volumes are read here and handed to the driver; no operation ever holds them.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from pumice.backends.contract import ImageFile
@@ -83,25 +85,31 @@ async def _disk(drivers: Drivers, plan: Plan, disk: ServerDisk) -> Disk:
     assert disk.image_id is not None
     assert plan.server.host is not None
     made = plan.server.launched_at is not None
-    image = await _image(drivers, disk.image_id, plan.image_formats.get(disk.image_id), made=made)
-    path = await drivers.hypervisors[plan.server.host].make_local_disk(
-        ServerId(plan.server.id),
-        image.path,
-        image.format,
-        virtual_size=image.virtual_size,
-        size_gib=plan.server.flavor["disk"],
-    )
+    async with _image(drivers, disk.image_id, plan.image_formats.get(disk.image_id), made=made) as image:
+        path = await drivers.hypervisors[plan.server.host].make_local_disk(
+            ServerId(plan.server.id),
+            image.path,
+            image.format,
+            virtual_size=image.virtual_size,
+            size_gib=plan.server.flavor["disk"],
+        )
     return Disk(serial=disk.id, device=disk.device, source=FileSource(path))
 
 
-async def _image(drivers: Drivers, image_id: str, image_format: str | None, *, made: bool) -> ImageFile:
+@asynccontextmanager
+async def _image(
+    drivers: Drivers, image_id: str, image_format: str | None, *, made: bool
+) -> AsyncIterator[ImageFile]:
     """What the local disk is a copy of. The image may be gone once the copy is ``made``."""
-    path = drivers.image_path(image_id)
-    if await in_thread(path.exists):
-        return await in_thread(kept_image, path, image_format)
-    if made:
-        return ImageFile(path, "raw", 0)
-    raise NotFound("The data of image", image_id)
+    async with AsyncExitStack() as stack:
+        try:
+            path = await stack.enter_async_context(drivers.open_image(image_id))
+            image = await in_thread(kept_image, path, image_format)
+        except (NotFound, FileNotFoundError):
+            if not made:
+                raise NotFound("The data of image", image_id) from None
+            image = ImageFile(Path(image_id), "raw", 0)
+        yield image
 
 
 def read_disk(tx: Transaction, server_id: str, attachment_id: str) -> Disk:

@@ -23,6 +23,7 @@ from pumice.model.ids import ImageId
 from pumice.model.image import UNLIMITED, Image, ImageContent, ImageMember, ImageQuota, MemberStatus, Visibility
 from pumice.model.scope import Scope
 from pumice.model.states import HAS_BYTES, IMAGE, ImageStatus
+from pumice.store.any_of import any_of
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.paging import after, order
@@ -174,7 +175,8 @@ def begin_saving(tx: Transaction, image_id: str) -> Image:
 def finish_saving(tx: Transaction, image: Image, content: ImageContent, quota: ImageQuota) -> None:
     """The bytes are there. Raises ``OverQuota``, or ``NotFound`` when the image was deleted meanwhile."""
     image_id = image.id
-    if not _move(tx, image_id, ImageStatus.SAVING, ImageStatus.ACTIVE, os_hash_algo=HASH, **asdict(content)):
+    known = asdict(content) | {"location": content.location.url if content.location else None}
+    if not _move(tx, image_id, ImageStatus.SAVING, ImageStatus.ACTIVE, os_hash_algo=HASH, **known):
         raise NotFound("Image", image_id)
     room(tx, image.owner, quota)
 
@@ -194,6 +196,16 @@ def activate(tx: Transaction, image: Image, wanted: ImageStatus) -> None:
         raise Forbidden(f"Not allowed to {verb} image in status '{image.status}'")
     if image.status != wanted and not _move(tx, image.id, image.status, wanted):
         raise NotFound("Image", image.id)
+
+
+def with_bytes(tx: Transaction) -> frozenset[ImageId]:
+    """Every image whose bytes are kept."""
+    return frozenset(tx.execute(sa.select(_i.id).where(_i.status.in_(list(HAS_BYTES)))).scalars())
+
+
+def known(tx: Transaction, ids: Collection[ImageId]) -> frozenset[ImageId]:
+    """Which of the ids are images'."""
+    return frozenset(tx.execute(sa.select(_i.id).where(any_of(_i.id, ids))).scalars())
 
 
 def saving(tx: Transaction) -> Sequence[ImageId]:

@@ -369,6 +369,7 @@ images = sa.Table(
     Column("os_hidden", Boolean, nullable=False),
     Column("tags", JSON_LIST, nullable=False),
     Column("properties", JSON, nullable=False),
+    Column("location", sa.Text),  # the URL of an image in a pool of Ceph
     *_times(),
     info=_tells("id"),
 )

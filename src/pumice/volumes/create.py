@@ -15,6 +15,7 @@ message tells the tenant why, and neither bytes nor claimed space are left.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -53,7 +54,7 @@ from pumice.store.messages import Event
 from pumice.volumes import encrypted, flatten
 from pumice.volumes.bases import evict
 from pumice.volumes.bases import use as bases
-from pumice.volumes.image_bytes import inspected
+from pumice.volumes.image_bytes import inspected, make_volume
 
 V = VolumeStatus
 
@@ -510,15 +511,15 @@ async def make_bytes(op: Operation[CreateParams], drivers: Drivers) -> None:
     volume = asked.volume_id
 
     if asked.key_id is not None:
-        image = await inspected(drivers, asked.origin_id) if asked.origin_id else None
         key = await encrypted.key_of(drivers.db, asked.key_id, asked.key_size)
-        await encrypted.make(backend, volume, pool, asked.size, key, image, op.note_progress)
+        async with inspected(drivers, asked.origin_id) if asked.origin_id else nullcontext() as image:
+            await encrypted.make(backend, volume, pool, asked.size, key, image, op.note_progress)
         return
     match asked.origin, asked.origin_id, asked.origin_pool:
         case "image", str(image_id), _:
             if not await bases.clone(op, drivers, volume, asked.size):
-                image = await inspected(drivers, image_id)
-                await backend.create_from_image(volume, pool, asked.size, image, op.note_progress)
+                where = op.notes["pool"]
+                await make_volume(drivers, volume, where, asked.size, image_id, op.note_progress)
         case "snapshot", str(snapshot_id), str(source_pool):
             source = SnapshotId(snapshot_id)
             await backend.create_from_snapshot(

@@ -36,7 +36,7 @@ from pumice.volumes.exchange import (
     leave_old_bytes,
 )
 from pumice.volumes.frozen import refuse_frozen
-from pumice.volumes.image_bytes import inspected
+from pumice.volumes.image_bytes import inspected, make_volume
 
 V = VolumeStatus
 
@@ -97,13 +97,13 @@ async def make_bytes(op: Operation[ReimageParams], drivers: Drivers) -> None:
     """Have the backend make the image's bytes, under a name of their own."""
     asked, pool = op.params, pool_of(op.params.pool)
     backend = drivers.backend_of(op.params.pool)
-    image = await inspected(drivers, asked.image_id)
-
     if asked.key_id is None:
-        await backend.create_from_image(asked.made_id, pool, asked.size, image, op.note_progress)
+        where = asked.pool, asked.size, asked.image_id
+        await make_volume(drivers, asked.made_id, *where, op.note_progress)
         return
     key = await encrypted.key_of(drivers.db, asked.key_id, asked.key_size)
-    await encrypted.make(backend, asked.made_id, pool, asked.size, key, image, op.note_progress)
+    async with inspected(drivers, asked.image_id) as image:
+        await encrypted.make(backend, asked.made_id, pool, asked.size, key, image, op.note_progress)
 
 
 def publish(tx: Transaction, op: Operation[ReimageParams], tunables: Tunables) -> None:

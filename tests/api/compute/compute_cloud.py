@@ -3,6 +3,7 @@
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ class Cloud:
         self.hypervisor = FakeHypervisor(host=HOST)
         self.drivers = Drivers(
             self.db,
-            image_path=lambda image_id: self.path / image_id,
+            open_image=lambda image_id: nullcontext(self.path / image_id),
             backends={BACKEND: self.backend},
             targets={BACKEND: self.target},
             hypervisors={HOST: self.hypervisor},

@@ -264,7 +264,7 @@ async def test_who_downloads_from_a_directory_that_hangs_is_told(open_house: Any
     rig = open_house(answer_seconds=0.2)
     image_id = await rig.create()
     await rig.upload(image_id, b"bytes")
-    pipe = rig.files.path(image_id)
+    pipe = rig.files.directory / image_id
     pipe.unlink()
     os.mkfifo(pipe)
     answer = await rig.member.get(f"/v2/images/{image_id}/file")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -222,7 +223,7 @@ async def cloud(tmp_path: Path, database: Database, tunables: Tunables) -> Async
     await db.write(furnish)
     drivers = Drivers(
         db,
-        image_path=lambda image: tmp_path / image,
+        open_image=lambda image: nullcontext(tmp_path / image),
         backends={HOST: backend},
         targets={HOST: target},
         backups=MemoryBackups(),

@@ -9,6 +9,7 @@ from pumice.api.collection import Collection, Unknown
 from pumice.api.image import filters
 from pumice.api.image.views import image_view
 from pumice.api.paging import Page
+from pumice.api.routing import Handler
 from pumice.model.image import Image
 from pumice.store import images
 
@@ -40,5 +41,8 @@ _LIST = ImageList(
     told=filters.members,
     unknown=Unknown.INVALID,
 )
-index = _LIST.answers("images", lambda _, image: image_view(image))
-"""The handler: a page of the images that the caller sees."""
+
+
+def index(*, shows_url: bool) -> Handler:
+    """The handler: a page of the images that the caller sees."""
+    return _LIST.answers("images", lambda _, image: image_view(image, shows_url=shows_url))

@@ -32,12 +32,13 @@ class Images:
 
     def __init__(self, files: ImageFiles) -> None:
         self._files = files
+        self._view = partial(image_view, shows_url=files.shows_url)
 
     def routes(self) -> list[Route]:
         """The routes of images and their tags."""
         return [
             Route("POST", "/v2/images", self.create, ADD, also=SHOWING),
-            Route("GET", "/v2/images", index, Rule("get_images", READER)),
+            Route("GET", "/v2/images", index(shows_url=self._files.shows_url), Rule("get_images", READER)),
             Route("GET", "/v2/images/{id}", self.show, Rule("get_image", READER), live=True),
             Route("PATCH", "/v2/images/{id}", self.update, MODIFY, also=SHOWING),
             Route("DELETE", "/v2/images/{id}", self.delete, DELETE),
@@ -56,11 +57,11 @@ class Images:
         require_visibility(call.policy, call.who, image.owner, image.visibility)
         await call.ctx.db.write(images.insert, image, self._files.quota)
         location = f"{call.base_url}{call.path.rstrip('/')}/{image.id}"
-        return Reply(image_view(image), 201, {"Location": location})
+        return Reply(self._view(image), 201, {"Location": location})
 
     async def show(self, call: Call) -> Reply:
         """Show one image."""
-        return Reply(image_view(await call.ctx.db.read(images.get, call.who, call.args["id"])))
+        return Reply(self._view(await call.ctx.db.read(images.get, call.who, call.args["id"])))
 
     async def update(self, call: Call) -> Reply:
         """Change attributes and custom properties."""
@@ -73,7 +74,7 @@ class Images:
             )
         patches = patch.parse(await call.json(), media_type)
         image = await call.ctx.db.write(_update, call.policy, call.who, call.args["id"], patches)
-        return Reply(image_view(image))
+        return Reply(self._view(image))
 
     async def delete(self, call: Call) -> Reply:
         """Delete an image and its bytes."""

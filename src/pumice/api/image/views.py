@@ -26,11 +26,20 @@ _ATTRIBUTES = (
 )
 
 
-def image_view(image: Image) -> dict[str, Any]:
-    """An image. Its custom properties stand beside its attributes and never in their place."""
+def image_view(image: Image, *, shows_url: bool = False) -> dict[str, Any]:
+    """An image. Its custom properties stand beside its attributes and never in their place.
+
+    ``shows_url``: where it lies is told in both ways of Glance's.
+    """
     link = f"/v2/images/{image.id}"
+    where: dict[str, Any] = {}
+    if shows_url:
+        where["locations"] = [{"url": image.location, "metadata": {}}] if image.location else []
+        if image.location:
+            where["direct_url"] = image.location
     return {
         **image.properties,
+        **where,
         **{name: getattr(image, name) for name in _ATTRIBUTES},
         "created_at": _time(image.created_at),
         "updated_at": _time(image.updated_at),

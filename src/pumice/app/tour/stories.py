@@ -198,8 +198,8 @@ class Tour:
             left += [
                 f"file of volume {volume}" for volume in (await backend.inventory()).volumes if volume in ids
             ]
-        if (image := self.made.get("image")) and (file := self.node.drivers.image_path(image)).exists():
-            left.append(f"file {file}")
+        if (image := self.made.get("image")) and image in await self.node.images.kept():
+            left.append(f"bytes of image {image}")
         for path, key in ((VOLUMES, "volumes"), (SERVERS, "servers"), (IMAGES, "images")):
             rows = (await self.cloud.call("GET", path))[key]
             left += [f"{key[:-1]} {row['id']}" for row in rows if row["id"] in ids]

@@ -11,7 +11,6 @@ makes its volume of the image itself. No tenant is told: no tenant asked.
 from dataclasses import dataclass
 from typing import Any
 
-from pumice.model.errors import ImageRefused
 from pumice.model.ids import VolumeId, new_id
 from pumice.model.image import Image
 from pumice.model.image_base import ImageBase, content_of
@@ -73,11 +72,8 @@ def begin(tx: Transaction, image: Image, pool: str, parent: Operation[Any] | Non
 async def make_base(op: Operation[MakeParams], drivers: Drivers) -> None:
     """Have the backend make the base. Raises ``ImageRefused`` where the image is not what it was."""
     asked = op.params
-    image, file = await image_bytes.read(drivers, asked.image_id)
-    if content_of(image) != asked.content:
-        raise ImageRefused(f"Image {asked.image_id} was replaced by another before its bytes were copied.")
-    backend = drivers.backend_of(asked.pool)
-    await backend.create_from_image(asked.base_id, pool_of(asked.pool), asked.size, file, op.note_progress)
+    how = op.note_progress, asked.content
+    await image_bytes.make_volume(drivers, asked.base_id, asked.pool, asked.size, asked.image_id, *how)
 
 
 async def delete_base(op: Operation[MakeParams], drivers: Drivers) -> None:

@@ -15,7 +15,7 @@ from pumice.model.image_base import ImageBase, content_of
 from pumice.model.scope import INTERNAL
 from pumice.model.states import ImageBaseStatus, ImageStatus
 from pumice.model.tunables import Tunables
-from pumice.model.volume import COPIES, IMAGE_CACHE, SHARES, Pool, pool_of
+from pumice.model.volume import CEPH_FSID, COPIES, IMAGE_CACHE, SHARES, Pool, pool_of
 from pumice.operations import holds
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Hold, Thing, read
@@ -25,12 +25,11 @@ from pumice.scheduler.request import Request
 from pumice.store import image_bases, images
 from pumice.store.database import Transaction
 from pumice.volumes.bases import make
+from pumice.volumes.image_bytes import UNCONVERTED, to_clone
 
 S = ImageBaseStatus
 BASE, MAKERS = "base", "makers"
 """The notes of a create: the base that it begins with, and the operations that it waits for before."""
-UNCONVERTED = frozenset({"raw", "iso"})
-"""Formats of which a copy of a base is no quicker than a copy of the image."""
 
 
 def held(op: Operation[Any]) -> tuple[Hold, ...]:
@@ -62,8 +61,13 @@ def take(tx: Transaction, op: Operation[Any], pool: Pool, size: int, image_id: s
 
 
 def _helps(pool: Pool, image: Image) -> bool:
-    """Whether to clone a base in this pool is quicker than to make the volume of the image."""
-    how = pool.capabilities.get(IMAGE_CACHE)
+    """Whether to clone a base in this pool is quicker than to make the volume of the image.
+
+    It is not where the image is cloned itself, nor where copies are no quicker than the image's own.
+    """
+    how, location = pool.capabilities.get(IMAGE_CACHE), to_clone(image)
+    if location and location.fsid == pool.capabilities.get(CEPH_FSID):
+        return False
     return how == SHARES or (how == COPIES and image.disk_format not in UNCONVERTED)
 
 
