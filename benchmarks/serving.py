@@ -37,7 +37,7 @@ gigabytes = -1
 snapshots = -1
 """
 ONE = ("serve",)
-EACH = ("api --workers 2", "scheduler", "volume", "compute")
+EACH = ("serve --workers 2",)
 TICKS = os.sysconf("SC_CLK_TCK")
 
 

@@ -1,4 +1,4 @@
-"""The keeper of the API's workers: one that hangs is ended, and another takes its place, if that can start."""
+"""A keeper and its workers: one that hangs is ended, and another takes its place, if that can start."""
 
 import json
 import os
@@ -22,22 +22,41 @@ FAKE = {
 
 
 @pytest.fixture
-def pumice(postgres: PostgresServer) -> Iterator[Installation]:
-    """An API of two workers."""
+def nothing(postgres: PostgresServer) -> Iterator[Installation]:
+    """What has not begun to serve."""
     name = postgres.take()
     with state_directory() as state:
         pumice = Installation(state, postgres.url(name), **FAKE)
         try:
-            pumice.launch("api", "--workers", "2")
-            pumice.wait(lambda: pumice.log("api").count("serving") == 2, "they do not serve")
             yield pumice
         finally:
             pumice.close()
     postgres.give_back(name)
 
 
-def workers(pumice: Installation) -> list[int]:
-    keeper = pumice.processes["api"].pid
+@pytest.fixture
+def pumice(nothing: Installation) -> Installation:
+    """An API of two workers."""
+    nothing.launch("api", "--workers", "2")
+    nothing.wait(lambda: nothing.log("api").count("serving") == 2, "they do not serve")
+    return nothing
+
+
+@pytest.fixture
+def whole(nothing: Installation) -> Installation:
+    """Every role: two processes for the API, one for each other."""
+    nothing.launch("serve", "--workers", "2")
+    nothing.wait(
+        lambda: (nothing.log("serve").count("serving"), nothing.log("serve").count("working")) == (2, 3),
+        "they do not all work",
+    )
+    nothing.log_in()
+    return nothing
+
+
+def workers(pumice: Installation, name: str = "api") -> list[int]:
+    """Its processes in the order of their starts: the API's, then compute, scheduler, volume."""
+    keeper = pumice.processes[name].pid
     return [*map(int, Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split())]
 
 
@@ -66,3 +85,47 @@ def test_workers_that_cannot_start_are_not_tried_again_and_their_keeper_ends_wit
     os.kill(well, signal.SIGKILL)
     assert pumice.processes["api"].wait(PATIENCE) == 1
     assert pumice.log("api").count("worker.refused") == 2
+
+
+def test_of_a_whole_pumice_each_role_may_die_and_the_others_go_on(whole: Installation) -> None:
+    first = whole.create("first")
+    whole.becomes(f"/volume/v3/volumes/{first}", "volume", "available")
+    before = workers(whole, "serve")
+    assert len(before) == 5
+    for place in (1, 2, 3, 4):
+        os.kill(before[place], signal.SIGKILL)
+    whole.wait(whole.answers, "the other does not answer")
+    second = whole.create("second")
+    whole.becomes(f"/volume/v3/volumes/{second}", "volume", "available")
+    whole.wait(lambda: len(workers(whole, "serve")) == 5, "not all five are there again")
+    assert set(workers(whole, "serve")) & set(before) == {before[0]}
+    assert whole.log("serve").count("worker.died") == 4
+    ends = workers(whole, "serve")
+    assert whole.stop("serve") == 0
+    assert not [process for process in ends if Path(f"/proc/{process}").exists()]
+
+
+def test_whose_keeper_is_killed_ends_with_it(whole: Installation) -> None:
+    left = workers(whole, "serve")
+    whole.kill("serve")
+    whole.wait(lambda: not any(Path(f"/proc/{process}").exists() for process in left), "some go on")
+
+
+def test_where_a_role_cannot_be_had_the_keeper_says_so_and_ends(nothing: Installation) -> None:
+    nothing.launch("compute")
+    nothing.wait(lambda: "working" in nothing.log("compute"), "it does not work")
+    assert nothing.launch("serve", "--workers", "1").wait(PATIENCE) == 1
+    nothing.processes.pop("serve")
+    assert "worker.refused" in nothing.log("serve")
+    assert "No process can be started as compute" in nothing.log("serve")
+    nothing.stop("compute")
+
+
+def test_several_processes_are_refused_on_sqlite() -> None:
+    with state_directory() as state:
+        pumice = Installation(state, **FAKE)
+        try:
+            refused = pumice.command("serve", "--workers", "2")
+            assert (refused.returncode, "SQLite is for one process" in refused.stderr) == (1, True), refused
+        finally:
+            pumice.close()

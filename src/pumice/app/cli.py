@@ -127,11 +127,23 @@ def flags(
 def serve(
     context: typer.Context,
     port: Annotated[int | None, typer.Option(help="Port of the API; 0 takes a free one.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="So many processes for the API, and one for each other role; needs PostgreSQL."
+        ),
+    ] = None,
 ) -> None:
-    """Serve everything from this process until Ctrl-C."""
-    from pumice.app.serve import run
+    """Serve everything from this process until Ctrl-C, or from several."""
+    if workers is None:
+        from pumice.app.serve import run
 
-    run(_settings(context, port))
+        run(_settings(context, port))
+        return
+    from pumice.app import workers as several
+    from pumice.app.roles import EVERY
+
+    several.run(_settings(context, port), workers, EVERY)
 
 
 @app.command()

@@ -84,9 +84,9 @@ async def _serve(settings: Settings, roles: frozenset[Role], shared: "Shared | N
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the workers of one API have in common, and how this one says that it is alive."""
+    """What a keeper's workers have in common, and how this one says that it is alive."""
 
-    listening: socket.socket
+    listening: socket.socket | None
     watched: socket.socket | None
     metrics: Path | None
     number: int
