@@ -1,6 +1,8 @@
 """The verbs of backups on bytes that are there: they come back, and a worker that dies goes on where it was."""
 
 import asyncio
+import base64
+import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +19,9 @@ from pumice.backends.backups.posix import PosixObjects
 from pumice.backends.backups.s3 import S3Objects
 from pumice.backends.fake import FakeBackend
 from pumice.loops import audit
-from pumice.model.errors import Retryable
-from pumice.model.ids import VolumeId
+from pumice.model.backup import Backup
+from pumice.model.errors import InvalidState, Retryable
+from pumice.model.ids import VolumeId, new_id
 from pumice.model.units import MIB
 from pumice.operations.harness import quiet, working
 from pumice.operations.state_machine import no_faults
@@ -135,6 +138,40 @@ async def test_a_chain_comes_back_over_a_volume_and_in_a_new_one_and_from_its_re
     await world.ended(imported.operation_id or "")
     assert await words(world, await restored_anew(world, imported.id)) == (bytes(4), b"far!")
     assert [words for words in await world.violations() if "quota" not in words] == []
+
+
+@pytest.mark.parametrize("first", ["the original", "the other"])
+async def test_objects_under_two_ids_go_with_the_last_of_them(
+    world: FakeWorld, objects: Dying, first: str
+) -> None:
+    volume = await world.a_volume()
+    await write(world, volume, b"kept")
+    original = await back_up(world, volume)
+    row = await world.db.read(backups.get, TENANT, original)
+    at = row.container or "", row.prefix or ""
+    told = json.loads(base64.b64decode(records.export(row)))
+
+    async def import_anew() -> Backup:
+        record = base64.b64encode(json.dumps(told | {"id": new_id()}).encode()).decode()
+        service = S3 if objects.bucket else POSIX
+        return await world.db.write(imports.accept, TENANT, service, record, world.tunables)
+
+    imported = await import_anew()
+    await world.ended(imported.operation_id or "")
+    assert await words(world, await restored_anew(world, imported.id)) == (b"kept", bytes(4))
+    pair = [original, imported.id] if first == "the original" else [imported.id, original]
+    for number, each in enumerate(pair):
+        assert objects.names(*at), "they went with the first"
+        if number:
+            assert (await words(world, await restored_anew(world, each))) == (b"kept", bytes(4))
+        await world.db.write(delete_backup.accept, TENANT, each, world.tunables)
+        if number:
+            with pytest.raises(InvalidState, match="being deleted"):
+                await import_anew()
+        await quiet(world)
+        await audit.repair(world.drivers, lambda _: None)
+        assert await world.violations() == []
+    assert not objects.names(*at)
 
 
 async def test_a_snapshot_and_a_volume_in_use_are_backed_up_as_they_were(world: FakeWorld) -> None:

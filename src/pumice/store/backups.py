@@ -33,6 +33,8 @@ _child = backups.alias("child")
 _has_children = sa.exists().where(_child.c.parent_id == _b.id)
 _move_childless = _rows.by_status.where(~_has_children)
 _of_volume = _rows.select.where(_b.volume_id == sa.bindparam("b_volume"))
+_sharing = _rows.select.where(_b.prefix == sa.bindparam("b_prefix"), _b.id != sa.bindparam("b_id"))
+_of_another = sa.select(_b.prefix).where(_b.prefix.not_like("%backup_" + _b.id))
 _bury = tombstones.burial(tombstones.grave(tombstones.Kind.BACKUP, _b.id, None, _b.id == sa.bindparam("b_id")))
 
 
@@ -49,6 +51,13 @@ def find(tx: Transaction, backup_id: str) -> Backup | None:
 def of_volume(tx: Transaction, project_id: str, volume_id: str) -> Sequence[Backup]:
     """The project's backups of a volume."""
     return _rows.all(tx.execute(_of_volume.where(_b.project_id == project_id), {"b_volume": volume_id}))
+
+
+def sharing(tx: Transaction, backup: Backup) -> Sequence[Backup]:
+    """The other backups that have the same objects: one of them was imported under another id."""
+    if backup.prefix is None:
+        return []
+    return _rows.all(tx.execute(_sharing, {"b_prefix": backup.prefix, "b_id": backup.id}))
 
 
 def chain(tx: Transaction, backup_id: str) -> Sequence[Backup]:
@@ -111,8 +120,13 @@ def delete(tx: Transaction, backup_id: str) -> bool:
 
 
 def known(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
-    """The ids that backups have."""
-    return frozenset(tx.execute(sa.select(_b.id).where(_b.id.in_(list(ids)))).scalars()) if ids else frozenset()
+    """The ids that backups have, or that their objects are named after."""
+    if not ids:
+        return frozenset()
+    named_after = frozenset(prefix[-36:] for prefix in tx.execute(_of_another).scalars())
+    return frozenset(tx.execute(sa.select(_b.id).where(_b.id.in_(list(ids)))).scalars()) | named_after & set(
+        ids
+    )
 
 
 def whole(tx: Transaction) -> dict[str, tuple[str, str]]:

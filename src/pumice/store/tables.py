@@ -681,6 +681,7 @@ backups = sa.Table(
     *_times(),
     Index("ix_backups_page", "project_id", "created_at", "id"),
     Index("ix_backups_all", "created_at", "id"),
+    Index("ix_backups_prefix", "prefix"),
     info=_tells("id", "parent_id"),
 )
 

@@ -2,7 +2,7 @@
 
 1. ``accept``: ``deleting``
 2. ``wait_for_others``: until it has been read
-3. ``delete_objects``: a host that reaches the store frees them
+3. ``delete_objects``: a host that reaches the store frees them, unless another backup has them as well
 4. ``forget``: the row, the key and the quota go together
 """
 
@@ -54,10 +54,12 @@ def begin(tx: Transaction, who: Scope, backup_id: BackupId, pool: str) -> None:
 
 
 async def delete_objects(op: Operation[DeleteBackupParams], drivers: Drivers) -> None:
-    """The objects are gone."""
+    """The objects are gone, or somebody else's: nobody comes to share them while this backup is deleted."""
     backup = await drivers.db.read(backups.find, op.params.backup_id)
     if backup is not None and backup.prefix is not None:
-        await drivers.store_of_backups().delete(record_of(backup))
+        others = await drivers.db.read(backups.sharing, backup)
+        if all(other.status == B.DELETING for other in others):
+            await drivers.store_of_backups().delete(record_of(backup))
 
 
 def forget(tx: Transaction, op: Operation[DeleteBackupParams], tunables: Tunables) -> None:

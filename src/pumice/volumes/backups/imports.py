@@ -5,6 +5,9 @@
 3. ``publish``: ``available``
 
 If it fails the backup is in ``error`` and says why. Deleting it then leaves the objects: they were never ours.
+
+A record may be given another id than its objects are named after, as Cinder lets one. Then two backups may have
+the same objects: they stay until the last of both is deleted.
 """
 
 from dataclasses import dataclass, replace
@@ -52,6 +55,8 @@ def accept(tx: Transaction, who: Scope, service: str, url: str, tunables: Tunabl
     backup = _backup(who, read_export(url), up.zone, pool)
     if backups.find(tx, backup.id):
         raise InvalidState("Invalid backup: Backup already exists in database.")
+    if any(other.status == B.DELETING for other in backups.sharing(tx, backup)):
+        raise InvalidState("Invalid backup: Its objects are being deleted.")
     if backup.encryption_key_id:
         backup = replace(backup, encryption_key_id=_own_key(tx, backup.encryption_key_id))
     amounts = quotas.amounts_of_backups(1, backup.size)
@@ -84,8 +89,6 @@ def _backup(who: Scope, told: dict[str, Any], zone: str, pool: str) -> Backup:
     named = layout.PREFIX.fullmatch(prefix or "")
     if not named or not container:
         raise Invalid("Invalid input received: Provided backup record does not say where its objects are.")
-    if named[2] != backup_id:
-        raise Invalid("Invalid input received: Provided backup record names the objects of another backup.")
     metadata = told.get("metadata") or {}
     if not isinstance(metadata, dict) or not all(isinstance(it, str) for it in metadata.values()):
         raise Invalid("Invalid input received: Provided backup record has metadata that make no sense.")
@@ -102,7 +105,7 @@ def _backup(who: Scope, told: dict[str, Any], zone: str, pool: str) -> Backup:
         status=B.CREATING,
         fail_reason=None,
         availability_zone=zone,
-        container=layout.container_for(backup_id, container),
+        container=layout.container_for(named[2], container),
         prefix=prefix,
         object_count=0,
         data_timestamp=_time(told, "data_timestamp"),
