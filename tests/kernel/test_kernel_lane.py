@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,9 @@ def test_a_guest_is_another_kernel_on_the_same_files(tmp_path: Path) -> None:
         script = f"cat {tmp_path}/seen; blockdev --getsize64 /dev/vda; echo trouble >&2; exit 3"
         done = guest.run(["sh", "-c", script], timeout=60)
         assert (done.code, done.stdout, done.stderr) == (3, f"seen\n{1024**3}\n", "trouble\n")
+        began = time.time()
+        seen = float(guest.run(["date", "+%s"], timeout=60).stdout)
+        assert began - 20 < seen < time.time() + 20, "its clock goes as ours, however busy this machine is"
         guest.run(["sh", "-c", f"echo kept >{tmp_path}/shared/file; echo lost >{tmp_path}/file"], timeout=60)
         with pytest.raises(GuestError, match="'sleep' did not end within 1 seconds"):
             guest.run(["sleep", "60"], timeout=1)
