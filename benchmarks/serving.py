@@ -125,11 +125,17 @@ def family(process: int) -> Iterator[int]:
 
 def cpu(process: int) -> float:
     """Seconds of CPU that a process and its children have used, those that ended included."""
-    used = 0
+    used = 0.0
     for one in family(process):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-            used += sum(map(int, Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[11:15]))
-    return used / TICKS
+            used += cpu_of(one)
+    return used
+
+
+def cpu_of(process: int) -> float:
+    """Seconds of CPU that a process has used, and those of its children that have ended."""
+    used = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:15]
+    return sum(map(int, used)) / TICKS
 
 
 def pss(process: int) -> float:
