@@ -1,5 +1,6 @@
 """Images in a pool of Ceph, and volumes in another of the same cluster: no byte is copied between them."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -42,8 +43,10 @@ def images_user(ceph_user: User) -> Iterator[User]:
     cluster.ceph("auth", "rm", f"client.{pool}")
 
 
-def let_read(user: User, pool: str) -> None:
-    osd = f"profile rbd pool={user.pool.name}, profile rbd-read-only pool={pool}"
+def let_read(user: User, *pools: str) -> None:
+    osd = ", ".join(
+        [f"profile rbd pool={user.pool.name}", *(f"profile rbd-read-only pool={it}" for it in pools)]
+    )
     user.pool.cluster.ceph(
         "auth", "caps", f"client.{user.pool.name}", "mon", "profile rbd", "mgr", "profile rbd", "osd", osd
     )
@@ -206,6 +209,55 @@ def image(images_user: User, tmp_path: Path) -> RbdLocation:
     pool.cluster.rbd("snap", "create", "--no-progress", f"{pool.name}/theirs@snap")
     pool.cluster.rbd("snap", "protect", f"{pool.name}/theirs@snap")
     return RbdLocation(pool.cluster.ceph("fsid").strip(), pool.name, "theirs", "snap")
+
+
+def test_an_image_of_a_glance_is_taken_as_it_is(
+    cloud: PumiceProcess, ceph_user: User, images_user: User, tmp_path: Path
+) -> None:
+    """It lies in another pool of the cluster, which our images' user may read."""
+    cluster = images_user.pool.cluster
+    cluster.make_pool(glance := f"{ceph_user.pool.name}-glance")
+    osd = f"profile rbd pool={images_user.pool.name}, profile rbd-read-only pool={glance}"
+    caps = ("mon", "profile rbd", "mgr", "profile rbd", "osd", osd)
+    cluster.ceph("auth", "caps", f"client.{images_user.pool.name}", *caps)
+    let_read(ceph_user, images_user.pool.name, glance)
+    cloud.stop("serve")
+    cloud.start()  # who is connected keeps the caps it had
+    (tmp_path / "bytes").write_bytes(DATA[:-7])
+    cluster.rbd("import", "--no-progress", str(tmp_path / "bytes"), f"{glance}/theirs")
+    cluster.rbd("snap", "create", "--no-progress", f"{glance}/theirs@snap")
+    cluster.rbd("snap", "protect", f"{glance}/theirs@snap")
+    new = {"name": "i", "disk_format": "raw", "container_format": "bare"}
+    image = str(cloud.call("POST", IMAGES, new)["id"])
+
+    def located(url: str) -> httpx.Response:
+        patch = [{"op": "add", "path": "/locations/-", "value": {"url": url, "metadata": {}}}]
+        content = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+        return cloud.http.patch(f"{IMAGES}/{image}", content=json.dumps(patch), headers=content)
+
+    fsid = cluster.ceph("fsid").strip()
+    for wrong in (
+        "http://elsewhere/image",
+        f"rbd://{uuid.uuid4()}/{glance}/theirs/snap",
+        f"rbd://{fsid}/{glance}/nothing/snap",
+        f"rbd://{fsid}/{images_user.pool.name}/{image}/snap",
+    ):
+        assert located(wrong).status_code == 400
+    assert cloud.call("GET", f"{IMAGES}/{image}")["status"] == "queued" and left_in(images_user) == []
+    answer = located(f"rbd://{fsid}/{glance}/theirs/snap")
+    assert answer.status_code == 200 and answer.json()["status"] == "active", answer.text
+    assert answer.json()["size"] == len(DATA) - 7
+    assert answer.json()["checksum"] == hashlib.md5(DATA[:-7], usedforsecurity=False).hexdigest()
+    assert images_user.pool.allocated(image) == 0, "nothing was copied"
+    volume = Stories(cloud).settled(Stories(cloud).create(imageRef=image))
+    assert parent_of(ceph_user, f"volume-{volume}")["image"] == image
+    assert begin_of(ceph_user, f"volume-{volume}") == DATA[:-7] + bytes(7)
+    assert ceph_user.pool.allocated(f"volume-{volume}") == 0
+    assert located(f"rbd://{fsid}/{glance}/theirs/snap").status_code == 409
+    cloud.call("DELETE", f"{IMAGES}/{image}")
+    assert begin_of(ceph_user, f"volume-{volume}") == DATA[:-7] + bytes(7)
+    assert cluster.rbd("ls", glance).split() == ["theirs"], "it stays its owner's"
+    cluster.ceph("osd", "pool", "rm", glance, glance, "--yes-i-really-really-mean-it")
 
 
 async def test_what_a_glance_left_is_cloned_and_what_cannot_be_is_left_to_be_copied(

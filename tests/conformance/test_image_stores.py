@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -39,6 +40,10 @@ def opened(directory: Path, pool: CephPool | None) -> ImageFiles:
     return ImageFiles(directory, store=RbdStore(cluster, pool.name, directory / "windows"))
 
 
+def converted(source: Path, target: Path) -> None:
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "raw", source, target], check=True)
+
+
 async def pieces(data: bytes) -> AsyncIterator[bytes]:
     for at in range(0, len(data), 2**20):
         yield data[at : at + 2**20]
@@ -64,6 +69,10 @@ async def test_it_gives_back_what_came_in(files: ImageFiles) -> None:
         found = await asyncio.to_thread(path.read_bytes)
     assert found[: len(DATA)] == DATA
     assert not found[len(DATA) :].strip(b"\0")
+    async with files.opened(image_id) as path:
+        await asyncio.to_thread(converted, path, files.directory / "copy")
+    assert (files.directory / "copy").read_bytes()[: len(DATA)] == DATA
+    (files.directory / "copy").unlink()
     assert sorted(it.name for it in files.directory.iterdir()) in ([image_id], ["windows"])
 
 

@@ -322,10 +322,11 @@ class RbdImages:
             case _, errno.ENOSPC | errno.EDQUOT:
                 return PoolFull(self.pool)
             case _, errno.EACCES | errno.EPERM:
+                pools = dict.fromkeys(arguments.get(word, self.pool) for word in ("pool", "to_pool"))
                 return TryAnotherBackend(
                     "The pool cannot be used.",
                     f"client.{self.cluster.user} has no key that the cluster knows, or may not use pool "
-                    f"'{self.pool}': 'pumice doctor' tells what it lacks.",
+                    f"{' or '.join(map(repr, pools))}: 'pumice doctor' tells what it lacks.",
                 )
             case _, errno.ETIMEDOUT:
                 return Retryable(f"No monitor of the cluster answered within {_CONNECT_SECONDS} seconds.")

@@ -37,6 +37,7 @@ MOST_BYTES = 1024 * GIB
 STALL_SECONDS = 60.0
 ANSWER_SECONDS = 30.0
 """How long the directory may take for one thing that a request waits for…"""
+DIGEST_SECONDS = 3600.0
 SLOWEST = 4 * MIB
 """…and for so many bytes each second more, when they are to be on its disk."""
 
@@ -171,6 +172,16 @@ class ImageFiles:
         """Have a saved file kept, durably; where it lies, if others can find it there."""
         with _explained():
             return await self.store.keep(image_id, self._part(image_id))
+
+    async def adopt(self, image_id: ImageId, location: RbdLocation) -> tuple[RbdLocation, Saved]:
+        """Have an image keep what lies at a location; where it lies now, and what it is, read once.
+
+        Raises ``Invalid``, or ``Retryable``.
+        """
+        with _explained():
+            adopted = await self.store.adopt(image_id, location)
+            async with self.opened(image_id) as path:
+                return adopted.location, await self.do(_digested, path, adopted.size, seconds=DIGEST_SECONDS)
 
     async def keep_only(self, image_id: ImageId, *, whole: bool) -> None:
         """Remove what was being written and, unless the ``whole`` image is kept, what was published too."""
@@ -329,14 +340,17 @@ def _open(path: Path, start: int, opened: list[FileIO]) -> None:
     opened[0].seek(start)
 
 
-def _digested(path: Path) -> Saved:
-    """Sync a file and read it once, for its digests."""
+def _digested(path: Path, size: int | None = None) -> Saved:
+    """Sync a file and read it once, or its first ``size`` bytes, for the digests."""
     md5, sha512 = hashlib.md5(usedforsecurity=False), hashlib.sha512()
     with path.open("rb", buffering=0) as file:
-        os.fsync(file.fileno())
-        while piece := file.read(_PIECE):
+        if size is None:
+            os.fsync(file.fileno())
+        left = os.fstat(file.fileno()).st_size if size is None else size
+        while left and (piece := file.read(min(_PIECE, left))):
             md5.update(piece)
             sha512.update(piece)
+            left -= len(piece)
         return Saved(path, file.tell(), md5.hexdigest(), sha512.hexdigest())
 
 

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from pumice.host.durable import sync
+from pumice.images.store import Adopted
+from pumice.model.errors import Invalid
 from pumice.model.ids import ImageId, is_canonical
+from pumice.model.image_location import RbdLocation
 
 Do = Callable[..., Awaitable[Any]]
 """Blocking work, done in threads of the directory."""
@@ -23,6 +26,9 @@ class DirectoryStore:
     async def keep(self, image_id: ImageId, part: Path) -> None:
         await self._do(part.replace, self._path(image_id))
         await self._do(sync, self._directory)
+
+    async def adopt(self, image_id: ImageId, location: RbdLocation) -> Adopted:
+        raise Invalid(f"Images are no part of a cluster here: {image_id} cannot be made of {location.url}.")
 
     async def remove(self, image_id: ImageId) -> None:
         await self._do(self._path(image_id).unlink, True)

@@ -12,14 +12,15 @@ for half a minute, and the next one need not wait for that. In the trash nothing
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from pumice.backends.rbd_bytes import Windows
 from pumice.backends.rbd_images import Cluster, HasClones, InUse, IsThere, PoolFull, RbdImages
 from pumice.host.thread import in_thread
-from pumice.model.errors import NotFound, Retryable, TooLarge, TryAnotherBackend
+from pumice.images.store import Adopted
+from pumice.model.errors import Invalid, NotFound, Retryable, TooLarge, TryAnotherBackend
 from pumice.model.ids import ImageId, is_canonical
 from pumice.model.image_location import SNAPSHOT, RbdLocation
 
@@ -36,18 +37,48 @@ class RbdStore:
 
     async def keep(self, image_id: ImageId, part: Path) -> RbdLocation:
         images = self._images
+
+        async def fill(new: str) -> None:
+            await images.create(new, _in_sectors((await in_thread(part.stat)).st_size))
+            await images.fill(new, part)
+
+        location = await self._make(image_id, fill)
+        await in_thread(part.unlink, True)
+        return location
+
+    async def adopt(self, image_id: ImageId, location: RbdLocation) -> Adopted:
+        images, theirs = self._images, self._images.in_pool(location.pool)
         with _explained():
-            new = f"{image_id}.{secrets.token_hex(4)}.part"
+            if await images.fsid() != location.fsid:
+                raise Invalid(f"{location.url} lies in another cluster than images do here.")
+        if (location.pool, location.image) == (images.pool, image_id):
+            raise Invalid(f"{location.url} is where image {image_id} is to come: it cannot be there already.")
+
+        size = 0
+
+        async def fill(new: str) -> None:
+            nonlocal size
+            try:
+                await theirs.clone(location.image, location.snapshot, images, new)
+            except NotFound:
+                raise Invalid(f"There is nothing at {location.url}.") from None
+            size = (await images.image(new)).size
+            if size != _in_sectors(size):
+                await images.resize(new, _in_sectors(size))
+
+        return Adopted(await self._make(image_id, fill), size)
+
+    async def _make(self, image_id: ImageId, fill: Callable[[str], Awaitable[None]]) -> RbdLocation:
+        """An image of the name that ``fill`` is told, with its snapshot, as this one."""
+        images, new = self._images, f"{image_id}.{secrets.token_hex(4)}.part"
+        with _explained():
             if image_id not in await images.names_from(image_id):
-                await images.create(new, (await in_thread(part.stat)).st_size)
-                await images.fill(new, part)
+                await fill(new)
                 await images.snap(new, SNAPSHOT)
                 await images.protect_snap(new, SNAPSHOT)
                 with suppress(IsThere):
                     await images.rename(new, image_id)
-            location = RbdLocation(await images.fsid(), images.pool, image_id, SNAPSHOT)
-        await in_thread(part.unlink, True)
-        return location
+            return RbdLocation(await images.fsid(), images.pool, image_id, SNAPSHOT)
 
     async def remove(self, image_id: ImageId) -> None:
         with _explained():
@@ -99,6 +130,11 @@ class RbdStore:
             if is_canonical(whose) and image_id in ("", whose):
                 with suppress(HasClones, InUse, NotFound):
                     await self._images.remove_from_trash(known)
+
+
+def _in_sectors(size: int) -> int:
+    """As many bytes as whole sectors have: QEMU ends itself over the last one of an image that has others."""
+    return size + -size % 512
 
 
 @contextmanager

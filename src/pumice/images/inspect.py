@@ -29,6 +29,8 @@ __all__ = ["inspect_image", "kept_image", "require_fits"]
 
 FORMATS = frozenset({"raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx", "iso"})
 """The formats that are accepted, in the Image API's words (``disk_format``)."""
+RAW = frozenset({"raw", "iso"})
+"""The formats whose bytes are a disk's as they are."""
 
 LARGEST = 2**63 - 1
 """Bytes of a disk: more no file can have."""
@@ -79,7 +81,7 @@ def inspect_image(path: Path, declared: str | None = None) -> ImageFile:
             )
         if declared is not None and declared != found:
             raise ImageRefused(f"The image is declared as '{declared}', but its content is '{found}'.")
-        if inspector is None or found in ("raw", "iso"):
+        if inspector is None or found in RAW:
             return ImageFile(path, found, length)
         _refuse_unsafe(inspector)
         _refuse_truncated(file, length, found)
@@ -95,7 +97,7 @@ def kept_image(path: Path, disk_format: str | None) -> ImageFile:
     and so is never opened as anything that could reach beyond itself. Raises ``ImageRefused`` as
     ``inspect_image``, for one whose bytes are not what they were.
     """
-    if disk_format in ("raw", "iso"):
+    if disk_format in RAW:
         return ImageFile(path, disk_format, path.stat().st_size)
     return inspect_image(path, disk_format)
 

@@ -9,11 +9,20 @@ to change an image is the only one who does (``files.py``). What it keeps is who
 """
 
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from pumice.model.ids import ImageId
 from pumice.model.image_location import RbdLocation
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """An image that was made of one that lay elsewhere. ``size`` in bytes."""
+
+    location: RbdLocation
+    size: int
 
 
 class ImageStore(Protocol):
@@ -23,6 +32,12 @@ class ImageStore(Protocol):
         """Keep the bytes of the file ``part``, which is on disk, durably, and take the file away.
 
         Where they lie, if others can find them there.
+        """
+
+    async def adopt(self, image_id: ImageId, location: RbdLocation) -> Adopted:
+        """Keep what lies at a location, of which nothing is copied and nothing taken away.
+
+        Raises ``Invalid`` where that is not possible.
         """
 
     async def remove(self, image_id: ImageId) -> None:

@@ -32,7 +32,7 @@ async def upload(
     """
     async with alone(db, files, image_id):
         image = await db.write(images.begin_saving, image_id)
-        _require_formats(image)
+        require_formats(image)
         room = await db.read(images.room, image.owner, files.quota)
         saved = await files.save(image_id, stream, size, room)
         found = await files.do(inspect_image, saved.path, image.disk_format)
@@ -41,7 +41,8 @@ async def upload(
         await db.write(images.finish_saving, image, content, files.quota)
 
 
-def _require_formats(image: Image) -> None:
+def require_formats(image: Image) -> None:
+    """Raise ``Invalid`` for an image whose formats nobody has told."""
     formats = {"disk_format": image.disk_format, "container_format": image.container_format}
     missing = [name for name, value in formats.items() if value is None]
     if missing:

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from pumice.backends.contract import ImageFile, Progress
 from pumice.host.thread import in_thread
-from pumice.images.inspect import kept_image
+from pumice.images.inspect import RAW, kept_image
 from pumice.model.errors import ImageRefused, NotFound
 from pumice.model.ids import VolumeId
 from pumice.model.image import Image
@@ -18,9 +18,6 @@ from pumice.model.volume import pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.places import IMAGES
 from pumice.store import images
-
-UNCONVERTED = frozenset({"raw", "iso"})
-"""The formats whose bytes are a volume's as they are."""
 
 
 async def make_volume(
@@ -51,7 +48,7 @@ async def make_volume(
 
 def to_clone(image: Image) -> RbdLocation | None:
     """Where an image lies that its cluster's pools can clone; None for others."""
-    return RbdLocation.parse(image.location or "") if image.disk_format in UNCONVERTED else None
+    return RbdLocation.parse(image.location or "") if image.disk_format in RAW else None
 
 
 @asynccontextmanager

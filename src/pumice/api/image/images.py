@@ -9,8 +9,9 @@ from pumice.api.image.access import SHOWING, permitted, require_visibility
 from pumice.api.image.bodies import LONGEST_NAME, Fields, NewImage, require_few, require_settable
 from pumice.api.image.image_list import index
 from pumice.api.image.views import image_view
-from pumice.api.policy import MEMBER, READER, Policy, Rule
+from pumice.api.policy import ADMIN, MEMBER, READER, Policy, Rule
 from pumice.api.routing import Route, acts
+from pumice.images.adopt import adopt
 from pumice.images.delete import delete
 from pumice.images.files import ImageFiles
 from pumice.model.errors import Forbidden, Invalid, NotFound
@@ -25,6 +26,8 @@ from pumice.store.database import Transaction
 ADD = Rule("add_image", MEMBER)
 MODIFY = Rule("modify_image", MEMBER)
 DELETE = Rule("delete_image", MEMBER)
+LOCATE = Rule("set_image_location", ADMIN)
+"""A location is a cluster's own word for somebody's bytes: whoever gives it is given them."""
 
 
 class Images:
@@ -40,7 +43,7 @@ class Images:
             Route("POST", "/v2/images", self.create, ADD, also=SHOWING),
             Route("GET", "/v2/images", index(shows_url=self._files.shows_url), Rule("get_images", READER)),
             Route("GET", "/v2/images/{id}", self.show, Rule("get_image", READER), live=True),
-            Route("PATCH", "/v2/images/{id}", self.update, MODIFY, also=SHOWING),
+            Route("PATCH", "/v2/images/{id}", self.update, MODIFY, also=(*SHOWING, LOCATE)),
             Route("DELETE", "/v2/images/{id}", self.delete, DELETE),
             Route("PUT", "/v2/images/{id}/tags/{tag}", acts(_tag, status=204), MODIFY),
             Route("DELETE", "/v2/images/{id}/tags/{tag}", acts(_untag, status=204), MODIFY),
@@ -72,9 +75,20 @@ class Images:
                 f"Image PATCH expects Content-Type {patch.MEDIA_TYPE}.",
                 {"Accept-Patch": patch.MEDIA_TYPE},
             )
-        patches = patch.parse(await call.json(), media_type)
+        body = await call.json()
+        if self._files.shows_url and (url := patch.location_of(body)):
+            return await self._adopt(call, url)
+        patches = patch.parse(body, media_type)
         image = await call.ctx.db.write(_update, call.policy, call.who, call.args["id"], patches)
         return Reply(self._view(image))
+
+    async def _adopt(self, call: Call, url: str) -> Reply:
+        """Have a queued image begin with what lies at a location."""
+        db = call.ctx.db
+        image = await db.read(permitted, call.policy, LOCATE, call.who, call.args["id"])
+        work = partial(adopt, db, self._files, image.id, url)
+        await self._files.answered("adopt", image.id, work)
+        return Reply(self._view(await db.read(images.get, call.who, image.id)))
 
     async def delete(self, call: Call) -> Reply:
         """Delete an image and its bytes."""

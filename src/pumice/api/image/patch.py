@@ -35,6 +35,19 @@ def parse(body: Any, media_type: str) -> list[Patch]:
     return [_parse(_renewed(item) if media_type == OLDER_MEDIA_TYPE else item) for item in body]
 
 
+def location_of(body: Any) -> str | None:
+    """The URL of a body that does nothing but add a location, as Glance's clients do; None of all others.
+
+    Raises ``Invalid``.
+    """
+    match body:
+        case [{"op": "add", "path": "/locations/-", "value": value}]:
+            if isinstance(value, dict) and isinstance(url := value.get("url"), str):
+                return url
+            raise Invalid("A location is an object with a member 'url'.")
+    return None
+
+
 def _renewed(item: Any) -> Any:
     """An operation of the older form in the newer."""
     if not isinstance(item, dict):

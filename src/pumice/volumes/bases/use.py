@@ -8,6 +8,7 @@ is not so, or fails, leads back to the image, which says why.
 
 from typing import Any
 
+from pumice.images.inspect import RAW
 from pumice.model.errors import NotFound
 from pumice.model.ids import VolumeId
 from pumice.model.image import Image
@@ -25,7 +26,7 @@ from pumice.scheduler.request import Request
 from pumice.store import image_bases, images
 from pumice.store.database import Transaction
 from pumice.volumes.bases import make
-from pumice.volumes.image_bytes import UNCONVERTED, to_clone
+from pumice.volumes.image_bytes import to_clone
 
 S = ImageBaseStatus
 BASE, MAKERS = "base", "makers"
@@ -68,7 +69,7 @@ def _helps(pool: Pool, image: Image) -> bool:
     how, location = pool.capabilities.get(IMAGE_CACHE), to_clone(image)
     if location and location.fsid == pool.capabilities.get(CEPH_FSID):
         return False
-    return how == SHARES or (how == COPIES and image.disk_format not in UNCONVERTED)
+    return how == SHARES or (how == COPIES and image.disk_format not in RAW)
 
 
 def _begun(
