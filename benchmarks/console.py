@@ -15,13 +15,13 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, ViewportSize, expect
 from tests.console.chromium import chromium
 
 from benchmarks.serving import PASSWORD, Serving
 from pumice.api.console import files
 
-WINDOW = {"width": 1280, "height": 800}
+WINDOW: ViewportSize = {"width": 1280, "height": 800}
 LONG = 50
 """Milliseconds."""
 _SEEN_FIRST = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime"

@@ -45,7 +45,7 @@ with rados.Rados(conffile=conf, rados_id="admin", conf={"keyring": keyring}) as 
 
 def fill(cluster: CephCluster, pool: str, number: int) -> None:
     """Put so many images into a pool, by two at once."""
-    words = [PYTHON, "-I", "-c", FILL, cluster.conf, cluster.keyring, pool]
+    words: list[str | Path] = [PYTHON, "-I", "-c", FILL, cluster.conf, cluster.keyring, pool]
     halves = [number // 2, number - number // 2]
     children = [subprocess.Popen([*words, str(half)]) for half in halves]
     codes = [child.wait() for child in children]

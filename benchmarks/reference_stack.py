@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -24,12 +25,13 @@ from pumice.backends.contract import ImageFile, no_progress
 from pumice.backends.lvm import LvmBackend
 from pumice.backends.lvm_group import VolumeGroup
 from pumice.backends.lvm_thin import ThinLayout
-from pumice.backends.targets.contract import Grant
+from pumice.backends.targets.contract import Grant, Target
 from pumice.backends.targets.lio import LioTarget
 from pumice.backends.targets.nvmet import NvmetTarget
 from pumice.hypervisor.connectors.brick import Brick
 from pumice.hypervisor.connectors.kernel import KernelConnector
-from pumice.hypervisor.contract import Connector, IscsiSource
+from pumice.hypervisor.contract import IscsiSource
+from pumice.model.connector import Connector
 from pumice.model.ids import AttachmentId, VolumeId, new_id
 from pumice.model.units import MIB
 
@@ -136,6 +138,11 @@ async def attaching(backend: LvmBackend, rounds: int) -> list[Line]:
     return [("attach by the kernel's initiator", "connector", median(ours), "os-brick", median(alone), 1.3)]
 
 
+async def exported(target: Target, device: Path, volume: VolumeId, grant: Grant) -> object:
+    """Let a host in."""
+    return await target.grant(volume, device, grant)
+
+
 async def exports() -> list[Line]:
     """Many exports made and removed: the first and the last of them.
 
@@ -148,8 +155,8 @@ async def exports() -> list[Line]:
         await target.start()
         all_of_them = [(VolumeId(new_id()), a_grant(f"{HOSTS}{number}")) for number in range(EXPORTS)]
         calls: dict[str, Callable[[VolumeId, Grant], Awaitable[object]]] = {
-            "export": lambda it, grant, target=target: target.grant(it, device, grant),
-            "removal": lambda it, grant, target=target: target.revoke(it, grant),
+            "export": partial(exported, target, device),
+            "removal": target.revoke,
         }
         for what, call in calls.items():
             spent = [await seconds(call(it, grant)) for it, grant in all_of_them]

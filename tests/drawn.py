@@ -18,7 +18,9 @@ import pytest
 T = TypeVar("T")
 SEED, ALL = "TEST_SEED", "all"
 ONE_IN = "TEST_ONE_IN"
-"""Of each file's tests one in so many is taken, as a quick look: ``make fast`` says so."""
+"""For a quick look, as ``make fast`` is: of each file's tests one in so many is taken, of slow ones none."""
+SLOW = 5.0
+"""Seconds that a test of a slow file takes, by ``costs.txt``."""
 SHARES: Mapping[str, int] = {
     # What is killed, broken and taken away: real processes that start and end, and guests that idle.
     r"tests/kill/test_kill_nine\.py::test_killed_\w+\[undo": 6,
@@ -73,7 +75,14 @@ def taken(names: Iterable[str]) -> set[str]:
         for name in some(group, one_in=one_in):
             files[name.split("::")[0]].append(name)
     one_in = int(os.environ.get(ONE_IN, "1"))
-    return {name for file in files.values() for name in some(file, one_in=one_in)}
+    slow = _slow() if one_in > 1 else ()
+    return {name for file, tests in files.items() if file not in slow for name in some(tests, one_in=one_in)}
+
+
+def _slow() -> set[str]:
+    from costs import recorded
+
+    return {file for file, cost in recorded().items() if cost.wall > SLOW * cost.tests}
 
 
 def _group(name: str) -> tuple[str, int]:

@@ -41,6 +41,9 @@ def test_a_quick_look_takes_some_of_each_file(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv(SEED, "7")
     monkeypatch.setenv(ONE_IN, "4")
     assert len(taken(TRIALS)) == 6 and len(taken(ONE)) == len(taken(NO_DRAW)) == 1
+    assert taken(["tests/chaos/test_chaos.py::test_a", "tests/store/test_b.py::test_c"]) == {
+        "tests/store/test_b.py::test_c"
+    }
 
 
 def test_all_is_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO
+from typing import IO, Any
 
 MODULES = (
     *("pumice.app.cli", "pumice.app.serve", "pumice.app.workers", "pumice.app.audit"),
@@ -231,9 +231,9 @@ def _warm_client(program: str) -> None:
                     entry.load()
 
 
-def _main(program: str) -> Callable[[], object]:
+def _main(program: str) -> Callable[[], Any]:
     module = importlib.import_module(CLIENTS.get(program, "pumice.app.cli"))
-    main: Callable[[], object] = module.main
+    main: Callable[[], Any] = module.main
     return main
 
 

@@ -25,7 +25,7 @@ async def chromium() -> AsyncIterator[Browser]:
         with patch.dict("os.environ", TMPDIR=place):
             playwright = await started.__aenter__()
         try:
-            own = {"TMPDIR": place, "HOME": place}
+            own: dict[str, str | float | bool] = {"TMPDIR": place, "HOME": place}
             yield await playwright.chromium.launch(executable_path=PROGRAM, args=WORDS, env=own)
         finally:
             async with patience():

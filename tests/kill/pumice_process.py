@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.pumice_installation import PATIENCE, Installation, state_directory
+from tests.patience import PATIENCE
+from tests.pumice_installation import Installation, state_directory
 
 __all__ = ["PATIENCE", "PumiceProcess", "installation"]
 
