@@ -49,9 +49,9 @@ test-kernel: ## only those that need a kernel of their own: LVM, kernel targets 
 	@scripts/setup dev
 	TEST_MANY=200 $(AS_ROOT) $(PYTEST) -n 2 -m kernel
 
-fast: ## a quick look, a fourth of what starts no tgtd, libvirtd or guest; with T all of it: make fast T=tests/scheduler
+fast: ## a quick look, a fifth of what starts no tgtd, libvirtd or guest; with T all of it: make fast T=tests/scheduler
 	@scripts/setup dev
-	$(if $(T),,TEST_ONE_IN=4 )$(PYTEST) -m "not real and not kernel and not long" $(T)
+	$(if $(T),,TEST_ONE_IN=5 )$(PYTEST) $(if $(T),,-n 4) -m "not real and not kernel and not long" $(T)
 
 check: lint collect ## format, lint, types, who may import whom, and whether each test can be imported
 

@@ -18,8 +18,9 @@ from pumice.model.states import (
     Transitions,
     VolumeStatus,
 )
-from pumice.store import attachments, snapshots, tables, transitional, volumes
-from pumice.store.images import _move as move_image
+from pumice.store import attachments, images, servers, snapshots, tables, transitional, volumes
+from pumice.store.ownership import AtRest
+from pumice.store.recycle_bin import GOES
 
 TABLES: list[tuple[Transitions[Any], Any]] = [
     (states.VOLUME, VolumeStatus),
@@ -55,6 +56,21 @@ def test_what_is_at_work_comes_to_rest(table: Transitions[Any], words: Any) -> N
         assert reached & table.at_rest.keys(), state
 
 
+def test_whatever_lasts_and_has_not_failed_has_its_bytes() -> None:
+    for table in (states.VOLUME, states.SNAPSHOT):
+        assert table.with_bytes >= {state for state in table.at_rest if not state.startswith("error")}
+    assert not states.VOLUME.with_bytes & {
+        VolumeStatus.ERROR,
+        VolumeStatus.ERROR_DELETING,
+        VolumeStatus.RETYPING,
+    }
+
+
+def test_what_is_in_the_bin_goes_unless_it_is_going() -> None:
+    assert {"recycled", "error", "error_deleting"} <= {*GOES}
+    assert not {"available", "deleting"} & {*GOES}
+
+
 def test_what_an_outside_caller_may_leave_is_what_is_looked_for() -> None:
     assert transitional._HELD_BY.keys() == states.VOLUME.in_between.keys()
 
@@ -66,7 +82,9 @@ def test_what_an_outside_caller_may_leave_is_what_is_looked_for() -> None:
         lambda: volumes.reset(None, "", VolumeStatus.MAINTENANCE, ""),  # type: ignore[arg-type]
         lambda: snapshots.move(None, "", {SnapshotStatus.ERROR}, SnapshotStatus.AVAILABLE, must=""),  # type: ignore[arg-type]
         lambda: attachments.move(None, "", {AttachStatus.ATTACHED}, AttachStatus.RESERVED),  # type: ignore[arg-type]
-        lambda: move_image(None, "", ImageStatus.KILLED, ImageStatus.ACTIVE),  # type: ignore[arg-type]
+        lambda: images._try_to_move(None, "", {ImageStatus.KILLED}, ImageStatus.ACTIVE),  # type: ignore[arg-type]
+        lambda: servers.follow(None, AtRest("", ServerStatus.ERROR, None), ServerStatus.PAUSED),  # type: ignore[arg-type]
+        lambda: servers.begin(None, None, {ServerStatus.BUILD}, "", "", "", ServerStatus.REBOOT),  # type: ignore[arg-type]
     ],
 )
 def test_a_move_that_is_in_no_table_is_not_written(move: Any) -> None:

@@ -143,7 +143,9 @@ def _lose_server(tx: Transaction, lost: Lost) -> None:
         disconnect.accept(tx, INTERNAL, link)
     why = f"Host '{lost.host}' is gone for good. The server's volumes are detached; boot another one from them."
     fault = {"code": 500, "message": why, "created": now().isoformat(timespec="seconds") + "Z"}
-    servers.change(tx, lost.id, status=ServerStatus.ERROR, task=None, operation_id=None, host=None, fault=fault)
+    server = servers.find(tx, lost.id)
+    if server:
+        servers.move(tx, server, ServerStatus.ERROR, task=None, operation_id=None, host=None, fault=fault)
 
 
 def _lose_volume(tx: Transaction, lost: Lost) -> None:

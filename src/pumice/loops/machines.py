@@ -79,17 +79,17 @@ def _judge(drivers: Drivers, server: AtRest, power: Power | None) -> Violation |
 
 
 async def _is_off(drivers: Drivers, server: AtRest) -> str | None:
-    return await _follow(drivers, server, status=S.SHUTOFF)
+    return await _follow(drivers, server)
 
 
 async def _is_gone(drivers: Drivers, server: AtRest) -> str | None:
     why = "The hypervisor does not know the machine any more, and Pumice did not remove it. Start it again."
     fault = {"code": 500, "message": why, "created": now().isoformat(timespec="seconds") + "Z"}
-    return await _follow(drivers, server, status=S.SHUTOFF, fault=fault)
+    return await _follow(drivers, server, fault=fault)
 
 
 async def _follow(drivers: Drivers, server: AtRest, **changes: Any) -> str | None:
-    followed = await drivers.db.write(lambda tx: servers.follow(tx, server.id, server.updated_at, **changes))
+    followed = await drivers.db.write(lambda tx: servers.follow(tx, server, S.SHUTOFF, **changes))
     return "the server is SHUTOFF" if followed else None
 
 

@@ -277,10 +277,10 @@ def _settle_server(tx: Transaction, server_id: str) -> str:
         return "it is being deleted again"
     fault = {"code": 500, "message": LOST, "created": now().isoformat(timespec="seconds") + "Z"}
     if server.status == ServerStatus.BUILD:
-        servers.change(tx, server.id, status=ServerStatus.ERROR, fault=fault)
+        servers.move(tx, server, ServerStatus.ERROR, fault=fault)
         return "it is in ERROR"
     if server.status in (ServerStatus.REBOOT, ServerStatus.HARD_REBOOT):
-        servers.change(tx, server.id, status=ServerStatus.ACTIVE, fault=fault)
+        servers.move(tx, server, ServerStatus.ACTIVE, fault=fault)
         return "it is ACTIVE, until its machine says otherwise"
     return f"it is {server.status}, and nobody holds it"
 

@@ -174,6 +174,8 @@ class Transitions(Generic[S]):
     in_between: Moves[S] = field(default_factory=dict)
     """An operation is at work, or an outside caller is between two of its calls, such as ``os-reserve`` and
     ``os-attach``: without either the thing was abandoned."""
+    with_bytes: frozenset[S] = frozenset()
+    """Where bytes are there, whole or growing. In any other state they may be, and are no loss if not."""
 
     @property
     def transitional(self) -> frozenset[S]:
@@ -232,6 +234,9 @@ VOLUME: Transitions[VolumeStatus] = Transitions(
         V.ATTACHING: _to(V.AVAILABLE, V.RESERVED, V.IN_USE),
         V.DETACHING: _to(V.AVAILABLE, V.IN_USE, V.RESERVED),
     },
+    with_bytes=_to(V.AVAILABLE, V.IN_USE, V.AWAITING_TRANSFER, V.MAINTENANCE, V.RECYCLED)
+    | _to(V.RESERVED, V.ATTACHING, V.DETACHING, V.EXTENDING, V.UPLOADING, V.BACKING_UP, V.RESTORING_BACKUP)
+    | _to(V.ERROR_EXTENDING, V.ERROR_BACKING_UP, V.ERROR_RESTORING),
 )
 
 SNAPSHOT: Transitions[SnapshotStatus] = Transitions(
@@ -248,6 +253,7 @@ SNAPSHOT: Transitions[SnapshotStatus] = Transitions(
         N.BACKING_UP: _to(N.AVAILABLE),
         N.UNMANAGING: _to(N.AVAILABLE),
     },
+    with_bytes=_to(N.AVAILABLE, N.RECYCLED),
 )
 
 BACKUP: Transitions[BackupStatus] = Transitions(

@@ -81,11 +81,9 @@ def _accept(
     server = servers.get(tx, who, server_id)
     refuse_locked(server, who)
     operation_id = new_id()
-    servers.begin(tx, server, states, task, operation_id, doing)
+    servers.begin(tx, server, states, task, operation_id, doing, meanwhile)
     if server.host is None:
         raise Conflict(f"Instance {server.id} runs on no host.")
-    if meanwhile:
-        servers.change(tx, server.id, status=meanwhile)
     params = PowerParams(server.id, server.host, server.status)
     enqueue(tx, verb, params, subject=server.id, who=who, id=operation_id)
 

@@ -9,7 +9,7 @@ The states of the bytes, and the moves between them::
        ▲                        │
        └────────requeue─────────┘
 
-Each move is one conditional UPDATE, so that of two uploads at once one wins.
+Of two uploads at once one wins.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -26,6 +26,7 @@ from pumice.model.states import HAS_BYTES, IMAGE, ImageStatus
 from pumice.store.any_of import any_of
 from pumice.store.columns import now
 from pumice.store.database import Transaction
+from pumice.store.moves import Moves
 from pumice.store.paging import after, order
 from pumice.store.rows import Rows
 from pumice.store.tables import image_members, images
@@ -38,6 +39,7 @@ HASH = "sha512"
 _i = images.c
 _m = image_members.c
 _rows = Rows(images, Image)
+_try_to_move = Moves(images, IMAGE).try_to_move
 _member_rows = Rows(image_members, ImageMember)
 _insert = sa.insert(images)
 _delete = sa.delete(images).where(_i.id == sa.bindparam("b_id"), _i.protected.is_(False))
@@ -163,7 +165,7 @@ def begin_saving(tx: Transaction, image_id: str) -> Image:
 
     Raises ``NotFound`` or ``InvalidState``.
     """
-    taken = _move(tx, image_id, ImageStatus.QUEUED, ImageStatus.SAVING)
+    taken = _try_to_move(tx, image_id, {ImageStatus.QUEUED}, ImageStatus.SAVING)
     image = _rows.get(tx, image_id)
     if image is None:
         raise NotFound("Image", image_id)
@@ -175,15 +177,16 @@ def begin_saving(tx: Transaction, image_id: str) -> Image:
 def finish_saving(tx: Transaction, image: Image, content: ImageContent, quota: ImageQuota) -> None:
     """The bytes are there. Raises ``OverQuota``, or ``NotFound`` when the image was deleted meanwhile."""
     image_id = image.id
-    known = asdict(content) | {"location": content.location.url if content.location else None}
-    if not _move(tx, image_id, ImageStatus.SAVING, ImageStatus.ACTIVE, os_hash_algo=HASH, **known):
+    location = content.location.url if content.location else None
+    known = asdict(content) | {"os_hash_algo": HASH, "location": location}
+    if not _try_to_move(tx, image_id, {ImageStatus.SAVING}, ImageStatus.ACTIVE, **known):
         raise NotFound("Image", image_id)
     room(tx, image.owner, quota)
 
 
 def requeue(tx: Transaction, image_id: str) -> None:
     """The upload came to nothing; another may be tried. Does nothing to an image in another state."""
-    _move(tx, image_id, ImageStatus.SAVING, ImageStatus.QUEUED)
+    _try_to_move(tx, image_id, {ImageStatus.SAVING}, ImageStatus.QUEUED)
 
 
 def activate(tx: Transaction, image: Image, wanted: ImageStatus) -> None:
@@ -194,7 +197,7 @@ def activate(tx: Transaction, image: Image, wanted: ImageStatus) -> None:
     if image.status not in HAS_BYTES:
         verb = "reactivate" if wanted == ImageStatus.ACTIVE else "deactivate"
         raise Forbidden(f"Not allowed to {verb} image in status '{image.status}'")
-    if image.status != wanted and not _move(tx, image.id, image.status, wanted):
+    if image.status != wanted and not _try_to_move(tx, image.id, {image.status}, wanted):
         raise NotFound("Image", image.id)
 
 
@@ -211,12 +214,6 @@ def known(tx: Transaction, ids: Collection[ImageId]) -> frozenset[ImageId]:
 def saving(tx: Transaction) -> Sequence[ImageId]:
     """The images that an upload holds, or held when it died."""
     return tx.execute(sa.select(_i.id).where(_i.status == ImageStatus.SAVING)).scalars().all()
-
-
-def _move(tx: Transaction, image_id: str, start: ImageStatus, end: ImageStatus, **changes: Any) -> bool:
-    assert IMAGE.may_move(start, end), f"no move from {start} to {end}"
-    moved = sa.update(images).where(_i.id == image_id, _i.status == start)
-    return bool(tx.execute(moved.values(status=end, updated_at=now(), **changes)).rowcount)
 
 
 # --- members -------------------------------------------------------------------------------------------------

@@ -1,13 +1,13 @@
 """What there is according to the rows: reads for the loops of repair, which compare it with what is there."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 import sqlalchemy as sa
 
-from pumice.model.states import ServerStatus, SnapshotStatus, VolumeStatus
+from pumice.model.states import SNAPSHOT, VOLUME, ServerStatus, VolumeStatus
 from pumice.model.stored import StoredObject
 from pumice.store.beginning import begins_with
 from pumice.store.database import Transaction
@@ -25,16 +25,10 @@ from pumice.store.tables import (
 )
 
 _ADOPTING = {VolumeStatus.MANAGING, VolumeStatus.UNMANAGING, VolumeStatus.ERROR_MANAGING}
-_UNSURE_VOLUMES = _ADOPTING | {
-    VolumeStatus.CREATING,
-    VolumeStatus.DOWNLOADING,
-    VolumeStatus.REVERTING,
-    VolumeStatus.RETYPING,  # two names change places
-    VolumeStatus.DELETING,
-    VolumeStatus.ERROR,
-    VolumeStatus.ERROR_DELETING,
+_WITH_BYTES: Mapping[str, frozenset[str]] = {
+    "volume": frozenset(VOLUME.with_bytes),
+    "snapshot": frozenset(SNAPSHOT.with_bytes),
 }
-_SURE_SNAPSHOTS = {SnapshotStatus.AVAILABLE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +55,7 @@ def bytes_at(tx: Transaction, host: str, part: Part | None = None) -> Bytes:
         for row in (row for some in conditions(part, table.c.id) for row in tx.execute(query.where(some))):
             piece = StoredObject(kind, row.id, row.pool.partition("#")[2])
             may.add(piece)
-            sure = row.status not in _UNSURE_VOLUMES if kind == "volume" else row.status in _SURE_SNAPSHOTS
-            if sure:
+            if row.status in _WITH_BYTES[kind]:
                 must.add(piece)
     may |= _bases_at(tx, host, part)
     return Bytes(frozenset(may), frozenset(must))
@@ -130,7 +123,7 @@ class AtRest:
     """A server that no operation holds."""
 
     id: str
-    status: str
+    status: ServerStatus
     updated_at: datetime | None
     """Changes with whatever happens to it: what was seen is still true while this is."""
 

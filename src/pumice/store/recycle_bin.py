@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pumice.model.states import VolumeStatus
+from pumice.model.states import SNAPSHOT, VOLUME, S, SnapshotStatus, Transitions, VolumeStatus
 from pumice.store import clock
 from pumice.store.columns import ID, WORD
 from pumice.store.database import Transaction
@@ -86,8 +86,21 @@ find = _rows.get
 SORTED_BY = ("recycled_at", "size", "name", "id")
 """What its list may be sorted by."""
 
-GOES = (VolumeStatus.RECYCLED.value, VolumeStatus.ERROR.value, VolumeStatus.ERROR_DELETING.value)
-"""The states of what nobody deletes for good at the moment."""
+
+def _goes(kind: Transitions[S], deleting: S, recycled: S) -> set[str]:
+    """The states at rest from which something of this kind is deleted, and does not come to the bin first."""
+    return {
+        str(state)
+        for state in kind.at_rest
+        if kind.may_move(state, deleting) and not kind.may_move(state, recycled)
+    }
+
+
+GOES = sorted(
+    _goes(VOLUME, VolumeStatus.DELETING, VolumeStatus.RECYCLED)
+    | _goes(SNAPSHOT, SnapshotStatus.DELETING, SnapshotStatus.RECYCLED)
+)
+"""The states of what is in the bin and nobody deletes for good at the moment."""
 _due = (
     _rows.select.where(_b.recycled_until <= sa.bindparam("b_seconds"), _b.status.in_(GOES))
     .order_by(_b.recycled_until, _b.kind.desc(), _b.id)

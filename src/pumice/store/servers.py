@@ -17,6 +17,7 @@ from pumice.store.changes import changed
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.json_columns import has_entry
+from pumice.store.ownership import AtRest
 from pumice.store.rows import Rows
 from pumice.store.stateful import StatefulRows
 from pumice.store.tables import server_disks, servers, services
@@ -63,18 +64,40 @@ def find(tx: Transaction, server_id: str) -> Server | None:
 
 
 def change(tx: Transaction, server_id: str, **changes: Any) -> None:
-    """Write columns of a server."""
+    """Write columns of a server other than its status."""
+    assert "status" not in changes
     tx.execute(sa.update(servers).where(_s.id == server_id).values(updated_at=now(), **changes))
 
 
+def move(tx: Transaction, server: Server, end: ServerStatus, **changes: Any) -> None:
+    """Bring a server that nobody holds to another status, or leave it in this one, and write ``changes``."""
+    if server.status == end:
+        change(tx, server.id, **changes)
+    else:
+        _rows.try_to_move(tx, server.id, {server.status}, end, **changes)
+
+
 def begin(
-    tx: Transaction, server: Server, states: Collection[str], task: str, operation_id: str, doing: str
+    tx: Transaction,
+    server: Server,
+    states: Collection[ServerStatus],
+    task: str,
+    operation_id: str,
+    doing: str,
+    meanwhile: ServerStatus | None = None,
 ) -> None:
-    """Begin a task on a server that is in one of ``states`` with no task under way. Raises ``Conflict``."""
+    """Begin a task on a server that is in one of ``states`` with no task under way. Raises ``Conflict``.
+
+    ``meanwhile``: what it is until that ends, where it does not stay as it is.
+    """
+    assert not meanwhile or all(SERVER.may_move(state, meanwhile) for state in states), (
+        f"no move to {meanwhile}"
+    )
+    status = {"status": meanwhile} if meanwhile else {}
     result = tx.execute(
         sa.update(servers)
         .where(_s.id == server.id, _s.status.in_(sorted(states)), _s.task.is_(None))
-        .values(task=task, operation_id=operation_id, updated_at=now())
+        .values(task=task, operation_id=operation_id, updated_at=now(), **status)
     )
     if result.rowcount != 1:
         raise Conflict(cannot(server, doing))
@@ -85,10 +108,12 @@ def end(tx: Transaction, server_id: str, operation_id: str, **changes: Any) -> N
     _rows.settle(tx, server_id, operation_id, task=None, **changes)
 
 
-def follow(tx: Transaction, server_id: str, seen: datetime | None, **changes: Any) -> bool:
+def follow(tx: Transaction, seen: AtRest, end: ServerStatus, **changes: Any) -> bool:
     """Write what its machine has come to, if nothing happened to the server since it was ``seen``."""
-    same = _s.id == server_id, _s.operation_id.is_(None), _s.updated_at.is_not_distinct_from(seen)
-    return bool(tx.execute(sa.update(servers).where(*same).values(updated_at=now(), **changes)).rowcount)
+    assert SERVER.may_move(seen.status, end), f"no move to {end}"
+    same = _s.id == seen.id, _s.operation_id.is_(None), _s.updated_at.is_not_distinct_from(seen.updated_at)
+    values = {"status": end, "updated_at": now()} | changes
+    return bool(tx.execute(sa.update(servers).where(*same).values(values)).rowcount)
 
 
 def delete(tx: Transaction, server_id: str) -> None:

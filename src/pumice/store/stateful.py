@@ -1,7 +1,7 @@
 """Rows that have a state, and may be held by an operation: all things of ``model/states.py`` but images.
 
-A state is changed by one conditional UPDATE that names the states it may start from. When it changes nothing,
-the row is read again to explain why; two that race for one thing can therefore not both win.
+When a move changes nothing, the row is read again to explain why; two that race for one thing can therefore not
+both win.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from pumice.model.errors import Conflict, InvalidState, NotFound
 from pumice.model.scope import Scope
 from pumice.model.states import S, Transitions
-from pumice.store.any_of import any_of
 from pumice.store.beginning import begins_with
 from pumice.store.columns import now
 from pumice.store.database import Transaction
+from pumice.store.moves import Moves
 from pumice.store.tenant_rows import Owned, TenantRows
 
 
@@ -30,18 +30,15 @@ class Stateful(Owned, Protocol):
 T = TypeVar("T", bound=Stateful)
 
 
-class StatefulRows(TenantRows[T]):
+class StatefulRows(TenantRows[T], Moves):
     """The rows of ``table``, whose moves are those of ``transitions``."""
 
     def __init__(self, table: sa.Table, kind: type[T], what: str, transitions: Transitions[Any]) -> None:
-        super().__init__(table, kind, what)
-        self.transitions = transitions
-        columns = table.c
-        self.by_id = sa.update(table).where(columns.id == sa.bindparam("b_id"))
-        self.by_status = self.by_id.where(any_of(columns.status, "b_start"))
-        self._by_holder = self.by_id.where(columns.operation_id == sa.bindparam("b_operation"))
-        self._unheld = self.by_id.where(columns.operation_id.is_(None))
-        self._has_age = "moved_at" in columns
+        TenantRows.__init__(self, table, kind, what)
+        Moves.__init__(self, table, transitions)
+        holder = table.c.operation_id
+        self._by_holder = self.by_id.where(holder == sa.bindparam("b_operation"))
+        self._unheld = self.by_id.where(holder.is_(None))
 
     def move(
         self,
@@ -54,14 +51,8 @@ class StatefulRows(TenantRows[T]):
         statement: sa.Update | None = None,
         **changes: Any,
     ) -> None:
-        """Move a row from one of the states ``start`` to ``end`` and write ``changes`` with it.
-
-        ``statement`` is ``by_status`` with further conditions. Raises ``NotFound``, or what ``refusal`` makes
-        of the row that was not moved.
-        """
-        assert all(self.transitions.may_move(state, end) for state in start), f"no move to {end}"
-        values = {"b_id": key, "b_start": sorted(start)} | self._arrival(end) | changes
-        if tx.execute(self.by_status if statement is None else statement, values).rowcount == 1:
+        """``try_to_move``. Raises ``NotFound``, or what ``refusal`` makes of the row that was not moved."""
+        if self.try_to_move(tx, key, start, end, statement=statement, **changes):
             return
         row = self.get(tx, key)
         if row is None:
@@ -81,7 +72,7 @@ class StatefulRows(TenantRows[T]):
         False, and nothing is written, when that operation does not hold it any more.
         """
         assert status is None or self.transitions.ends_in(status), f"nothing comes to {status} by itself"
-        arrival = {"updated_at": now()} if status is None else self._arrival(status)
+        arrival = {"updated_at": now()} if status is None else self.arrival(status)
         values = {"b_id": key, "b_operation": operation_id, "operation_id": None} | arrival | changes
         return bool(tx.execute(self._by_holder, values).rowcount)
 
@@ -103,11 +94,6 @@ class StatefulRows(TenantRows[T]):
         if not self.put(tx, key, status):
             raise Conflict(f"{self.what} {key} is {row.status}: an operation holds it, and ends by itself.")
         return row
-
-    def _arrival(self, status: Any) -> dict[str, Any]:
-        """The columns that are written when a row comes to a state."""
-        at = now()
-        return {"status": status, "updated_at": at} | ({"moved_at": at} if self._has_age else {})
 
     def count(
         self,
