@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from pumice.backends.rbd_images import RbdImages
+from pumice.backends.rbd_images import Cluster, NoAnswer, RbdImages
 from pumice.host.ceph_keyring import key_of
 from pumice.host.command import run
 from pumice.host.durable import sync
@@ -64,7 +64,7 @@ class Windows:
             )
         )
         try:
-            await _appears(file, serving)
+            await _appears(cluster, file, serving)
             yield file
             if not read_only:
                 await in_thread(sync, file)
@@ -102,16 +102,14 @@ def _command(images: RbdImages, name: str, file: Path, *, read_only: bool) -> li
     ]
 
 
-async def _appears(file: Path, serving: "asyncio.Future[str]") -> None:
+async def _appears(cluster: Cluster, file: Path, serving: "asyncio.Future[str]") -> None:
     """Wait until the file has the image's size: before, it is empty."""
     try:
         async with asyncio.timeout(_OPEN_SECONDS):
             while not serving.done() and not await in_thread(_size, file):
                 await asyncio.sleep(_POLL)
     except TimeoutError:
-        raise Retryable(
-            f"Ceph did not open the image within {_OPEN_SECONDS:g} seconds.", f"{file.name}."
-        ) from None
+        raise NoAnswer(cluster, f"to open {file.name}", _OPEN_SECONDS) from None
     if serving.done():
         try:
             serving.result()

@@ -98,6 +98,17 @@ class PoolFull(TryAnotherBackend):
         super().__init__("The pool is full.", f"Pool '{pool}'.")
 
 
+class NoAnswer(Retryable):
+    """The one sentence for a cluster that is away, whoever asked it and however long."""
+
+    def __init__(self, cluster: Cluster, asked: str, seconds: float) -> None:
+        super().__init__(
+            "The storage's cluster does not answer.",
+            f"It was asked '{asked}' for {seconds:g} seconds: 'ceph --conf {cluster.conf} health detail' tells "
+            "whether its monitors are there, and which OSDs are not.",
+        )
+
+
 class RbdImages:
     """The images of ``pool``, as the cluster calls it. Those of several pools may share their children."""
 
@@ -288,10 +299,7 @@ class RbdImages:
                 if told.get("errno", errno.ENOENT) not in _ORDINARY:
                     raise self._explained(told, arguments)
         except CommandTimedOut:
-            raise Retryable(
-                f"The storage did not answer within {timeout:g} seconds.",
-                f"It was asked '{call}': 'ceph health detail' tells what the cluster lacks.",
-            ) from None
+            raise NoAnswer(self.cluster, call, timeout) from None
         except CommandFailed as failed:
             raise Retryable("The pool cannot be used for the moment.", failed.in_full) from None
         if "errno" in told:
@@ -329,7 +337,7 @@ class RbdImages:
                     f"{' or '.join(map(repr, pools))}: 'pumice doctor' tells what it lacks.",
                 )
             case _, errno.ETIMEDOUT:
-                return Retryable(f"No monitor of the cluster answered within {_CONNECT_SECONDS} seconds.")
+                return NoAnswer(self.cluster, "who the monitors are", _CONNECT_SECONDS)
             case _:
                 return Retryable("The pool cannot be used for the moment.", f"Pool '{self.pool}': {said}")
 
