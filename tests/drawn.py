@@ -32,8 +32,10 @@ SHARES: Mapping[str, int] = {
     r"tests/conformance/test_backends\.py(?=::.*\[lvm-thin\])": 4,
     r"tests/conformance/test_backends\.py(?=::.*\[rbd\])": 3,
     r"tests/conformance/test_targets\.py(?=::.*\[(lio|rbd)[-\]])": 4,
-    r"tests/kernel/test_(lvm_backend|local_volumes)\.py": 3,
+    r"tests/kernel/test_lvm_backend\.py": 3,
+    r"tests/kernel/(?=test_(reference_stack|local_volumes)\.py)": 2,
     r"tests/ceph/test_rbd_backend\.py": 3,
+    r"tests/ceph/(?=test_(bytes_of_images|servers)\.py)": 2,
     r"tests/(conformance|ceph)/[^:]+::\w+": 2,
     # Trials of the same rule, by the hundred.
     r"tests/operations/test_every_verb\.py::\w+_on_postgresql": 4,
