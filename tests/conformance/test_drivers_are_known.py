@@ -4,15 +4,18 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from backend_rigs import RIGS
 from target_rigs import KINDS as TARGET_KINDS
 from tests.pumice_installation import ATTACHMENTS, VOLUMES, Installation, state_directory
 
+from pumice.app.settings import Compute
 from pumice.backends.registry import BACKENDS
 from pumice.backends.targets.registry import TARGETS
 from pumice.host.registry import Registry
+from pumice.hypervisor.registry import HYPERVISORS
 
 ROOT = Path(__file__).parents[2]
 DRIVERS = ROOT / "tests/drivers"
@@ -32,6 +35,10 @@ def test_every_driver_has_what_the_guide_asks_for(registry: Registry[object]) ->
         )
         assert name in TRIED[registry.group], f"'{name}' has no line in tests/conformance"
         assert "open" in vars(schema), f"the settings of '{name}' do not open it"
+
+
+def test_every_hypervisor_that_settings_may_name_is_in_the_registry() -> None:
+    assert {*get_args(Compute.model_fields["driver"].annotation)} == {*HYPERVISORS, "none"}
 
 
 def test_every_file_that_the_guide_names_is_there() -> None:

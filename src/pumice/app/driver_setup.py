@@ -19,6 +19,7 @@ from pumice.backends.targets.two_names import TwoNames
 from pumice.host.bulkhead import Bulkheads
 from pumice.host.daemon import Daemon
 from pumice.hypervisor.contract import Hypervisor
+from pumice.hypervisor.registry import HYPERVISORS, Opening
 from pumice.images import from_volume
 from pumice.images.files import ImageFiles
 from pumice.model.errors import Conflict
@@ -66,30 +67,25 @@ def hypervisor(settings: Settings, daemons: list[Daemon]) -> Hypervisor | None:
     return cast(Hypervisor, ConnectedHypervisor(machines, connector))
 
 
-def home_of_machines(settings: Settings) -> Path:
-    """The directory in which the hypervisor keeps disks, logs and its daemon's state."""
-    state = settings.state_dir.absolute() / "compute"
-    return state / f"fake-{settings.host}" if settings.compute.driver == "fake" else state
+def _opening(settings: Settings) -> Opening:
+    directory = settings.state_dir.absolute() / "compute"
+    return Opening(directory, settings.host, settings.compute.ip, settings.compute.libvirt_uri)
+
+
+def home_of_machines(settings: Settings) -> Path | None:
+    """The directory in which the hypervisor keeps disks, logs and its daemon's state, if there is one."""
+    driver = HYPERVISORS.get(settings.compute.driver)
+    return driver.home(_opening(settings)) if driver else None
 
 
 def _machines(settings: Settings, daemons: list[Daemon]) -> Hypervisor | None:
-    if settings.compute.driver == "none":
+    driver = HYPERVISORS.get(settings.compute.driver)
+    if driver is None:
         return None
-    if settings.compute.driver == "fake":
-        from pumice.hypervisor.fake import FakeHypervisor
-
-        return FakeHypervisor(home_of_machines(settings), host=settings.host)
-    from pumice.hypervisor.libvirt import LibvirtHypervisor
-    from pumice.hypervisor.libvirtd import LibvirtDaemon
-
-    state = settings.state_dir.absolute() / "compute"
-    if settings.compute.libvirt_uri:
-        return LibvirtHypervisor(
-            state, uri=settings.compute.libvirt_uri, host=settings.host, ip=settings.compute.ip
-        )
-    daemon = LibvirtDaemon(state / "libvirt", state / "cache")
-    daemons.append(daemon)
-    return LibvirtHypervisor(state, daemon=daemon, host=settings.host, ip=settings.compute.ip)
+    machines, daemon = driver.open(_opening(settings))
+    if daemon:
+        daemons.append(daemon)
+    return machines
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +119,9 @@ def build(
         for kind, delay in delays.items()
     }
     machine = hypervisor(settings, daemons) if Role.COMPUTE in roles else None
-    if machine:
-        admit = marks.for_hypervisor(db, settings.host, home_of_machines(settings), machine)
+    home = home_of_machines(settings)
+    if machine and home:
+        admit = marks.for_hypervisor(db, settings.host, home, machine)
         machine = marks.guarded(machine, "start_up", admit)
     machines = {settings.host: machine} if machine else {}
     places = {settings.place(name): name for name in backends}

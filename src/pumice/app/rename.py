@@ -112,7 +112,7 @@ async def _marks(settings: Settings, old: str, new: str, who: str, *, yes: bool)
             found.append(f"directory {path}")
             if yes:
                 path.rename(end)
-    home = driver_setup.home_of_machines(settings) if settings.compute.driver != "none" else None
+    home = driver_setup.home_of_machines(settings)
     for file in (settings.state_dir / marks.FILE, *([home / marks.FILE] if home else [])):
         there = marks.read_file(file)
         if there and there.installation == who and there.renamed(old, new) != there:
