@@ -23,8 +23,8 @@ SLOW = 5.0
 """Seconds that a test of a slow file takes, by ``costs.txt``."""
 SHARES: Mapping[str, int] = {
     # What is killed, broken and taken away: real processes that start and end, and guests that idle.
-    r"tests/kill/test_kill_nine\.py::test_killed_\w+\[undo": 6,
-    r"tests/kill/test_kill_nine\.py::test_killed_\w+\[": 2,
+    r"tests/kill/test_kill_nine\.py::test_killed_\w+\[undo": 8,
+    r"tests/kill/test_kill_nine\.py::test_killed_\w+\[": 3,
     r"tests/failures/test_failures\.py": 2,
     r"tests/clients/(?=test_(own|moving)_commands)": 2,
     r"tests/(roles|trouble|app|clients|hypervisor|console)/[^:]+::\w+": 3,

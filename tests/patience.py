@@ -5,13 +5,26 @@ Whoever waits looks again every few milliseconds, so that the limit costs nothin
 
 import asyncio
 import os
-from collections.abc import Awaitable
+import time
+from collections.abc import Awaitable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
 
 PATIENCE = 400.0 if os.environ.get("TEST_KERNEL_LANE") else 180.0
 """Seconds. A guest's processor is emulated."""
+
+
+def looks() -> Iterator[None]:
+    """When to look again at what takes a request, for as long as it is asked.
+
+    Each time after eight times as long as the last look took, as it may be the processor that is waited for,
+    and half a second at most.
+    """
+    while True:
+        began = time.monotonic()
+        yield
+        time.sleep(min(max(0.05, 8 * (time.monotonic() - began)), 0.5))
 
 
 def patience() -> asyncio.Timeout:

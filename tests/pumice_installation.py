@@ -22,7 +22,7 @@ from typing import IO, Any
 import asyncpg
 import httpx
 import yaml
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, looks
 from tests.ports import free_port
 from tests.warm_start import WarmProcess, can_start
 
@@ -231,11 +231,12 @@ class Installation:
     def wait(self, done: Callable[[], bool], otherwise: str, seconds: float = PATIENCE) -> None:
         """Until ``done``. Raises ``AssertionError`` with ``otherwise`` when it takes too long."""
         give_up = time.monotonic() + seconds
-        while not done():
+        for _ in looks():
+            if done():
+                return
             if time.monotonic() > give_up:
                 logs = {name: self.log(name)[-2000:] for name in self.processes}
                 raise AssertionError(f"{otherwise}: {logs}")
-            time.sleep(0.05)
 
     # --- what must be true ----------------------------------------------------------------------
 
@@ -256,9 +257,10 @@ class Installation:
     def settle(self, seconds: float = SETTLED) -> None:
         """Until nothing is under way."""
         give_up = time.monotonic() + seconds
-        while left := self.under_way():
+        for _ in looks():
+            if not (left := self.under_way()):
+                return
             assert time.monotonic() < give_up, f"stuck: {left}"
-            time.sleep(0.2)
 
     def violations(self) -> list[str]:
         """What the audit says; empty when all is well."""

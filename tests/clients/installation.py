@@ -17,7 +17,7 @@ import httpx
 import yaml
 from openstack.config import OpenStackConfig
 from openstack.connection import Connection
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, looks
 from tests.ports import free_port
 
 from pumice.backends.targets.tgtd import TgtDaemon
@@ -142,6 +142,7 @@ class Installation:
 def wait(done: Callable[[], bool], otherwise: str, seconds: float = PATIENCE) -> None:
     """Until ``done``; fails with the words ``otherwise`` when that takes too long."""
     give_up = time.monotonic() + seconds
-    while not done():
+    for _ in looks():
+        if done():
+            return
         assert time.monotonic() < give_up, otherwise
-        time.sleep(0.05)
