@@ -39,7 +39,7 @@ whole: ## the tests with nothing left to the draw of a seed; about half an hour
 
 costs: ## run all tests on an idle machine, and note in docs/testing.md what they cost
 	@scripts/setup dev
-	$(AS_ROOT) $(PYTEST) --record-costs
+	TEST_SEED=all $(AS_ROOT) $(PYTEST) --record-costs
 
 wheel: ## the wheel alone in a clean Debian: installed, served, upgraded, removed; ten minutes
 	@scripts/setup wheel
