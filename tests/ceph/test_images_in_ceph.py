@@ -211,6 +211,7 @@ def image(images_user: User, tmp_path: Path) -> RbdLocation:
     return RbdLocation(pool.cluster.ceph("fsid").strip(), pool.name, "theirs", "snap")
 
 
+@pytest.mark.long
 def test_an_image_of_a_glance_is_taken_as_it_is(
     cloud: PumiceProcess, ceph_user: User, images_user: User, tmp_path: Path
 ) -> None:
