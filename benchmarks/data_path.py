@@ -2,11 +2,13 @@
 
     .venv/bin/python -m benchmarks.data_path [MiB of the volume] [seconds of each line] [rounds]    # as root
 
-The volume is a file in a temporary folder, or an image of a Ceph with one OSD in memory; none of it is a hole.
-Through QEMU is through a ``qemu-storage-daemon`` that opens the volume as a guest's disk is opened and shows it
-to fio by NBD: every reach pays for the same detour, and can be compared with the others. *bare* and *librbd*
-are fio on the file and the image themselves; what QEMU adds to a file without the detour is told by
-``benchmarks.reach``. All of a line is measured by turns, in one run.
+The volume is one of ``files`` in a temporary folder, or an image of a Ceph with one OSD in memory; none of it
+is a hole. Through QEMU is through a ``qemu-storage-daemon`` that opens it as a guest's disk is opened and
+shows it to fio by NBD: every reach pays for that detour, and can be compared with the others. *file* is a
+plain file that is opened so, which Pumice has not made. *bare* and *librbd* are fio on the volume and the
+image themselves; what QEMU adds to a file without the detour is told by ``benchmarks.reach``. All of a line
+is measured by turns, in one run. Logical volumes and LIO are measured alike in
+``benchmarks.reference_stack``.
 """
 
 import asyncio
@@ -18,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from statistics import median
@@ -30,6 +32,7 @@ from rich.table import Table
 from tests.ceph_cluster import own_cluster
 from tests.ports import free_port
 
+from pumice.backends.files import FilesBackend
 from pumice.backends.targets.contract import Grant
 from pumice.backends.targets.local import LocalTarget
 from pumice.backends.targets.tgt import TgtTarget
@@ -86,11 +89,17 @@ def through_qemu(folder: Path, name: str, node: dict[str, Any], *options: str) -
 
 async def measure(folder: Path, mebibytes: int, seconds: int, rounds: int) -> None:
     """Print the table."""
-    file = folder / "volume"
-    with file.open("wb") as filling:
-        for _ in range(mebibytes):
-            filling.write(os.urandom(MIB))
     volume, portal = VolumeId(new_id()), f"127.0.0.1:{free_port()}"
+    backend = FilesBackend({"pool": folder / "pool"})
+    await backend.start()
+    await backend.create(volume, "pool", -(-mebibytes // 1024))
+    file, plain = await backend.device(volume, "pool"), folder / "plain"
+    plain.touch()
+    os.truncate(plain, file.stat().st_size)
+    for one in (file, plain):
+        with one.open("r+b") as filling:
+            for _ in range(mebibytes):
+                filling.write(os.urandom(MIB))
     grant = Grant(AttachmentId(new_id()), INITIATOR, "user", PASSWORD)
     opened = (await LocalTarget().grant(volume, file, grant)).path
     daemon = TgtDaemon(folder / "tgt", portal)
@@ -122,21 +131,25 @@ async def measure(folder: Path, mebibytes: int, seconds: int, rounds: int) -> No
             "conf": str(cluster.conf),
             "user": "admin",
         }
-        local = {"driver": "file", "filename": str(opened), "aio": "native"}
-        local["cache"] = {"direct": True}  # type: ignore[assignment]
+        local = {"driver": "file", "aio": "threads", "cache": {"direct": True}}
         reaches: Reaches = {
             "bare": ["--ioengine=libaio", "--direct=1", f"--filename={file}"],
-            "local": stack.enter_context(through_qemu(folder, "local", local)),
+            "file": stack.enter_context(through_qemu(folder, "file", local | {"filename": str(plain)})),
+            "local": stack.enter_context(through_qemu(folder, "local", local | {"filename": str(opened)})),
             "tgt": stack.enter_context(through_qemu(folder, "tgt", iscsi, *secret)),
             "librbd": librbd,
             "rbd": stack.enter_context(through_qemu(folder, "rbd", image)),
         }
-        await asyncio.to_thread(show, reaches, mebibytes, seconds, rounds)
+        beside = [("file", "local"), ("tgt", "local"), ("rbd", "librbd")]
+        await asyncio.to_thread(show, reaches, beside, mebibytes, seconds, rounds)
 
 
-def show(reaches: Reaches, mebibytes: int, seconds: int, rounds: int) -> None:
-    """Measure all reaches by turns, pattern by pattern."""
-    table = Table("", *reaches, "tgt / local", "rbd / librbd", title=f"load {os.getloadavg()[0]:.1f} before")
+def show(
+    reaches: Reaches, beside: Sequence[tuple[str, str]], mebibytes: int, seconds: int, rounds: int
+) -> None:
+    """Measure all reaches by turns, pattern by pattern, and how many times as fast one is as another."""
+    ratios = [f"{one} / {other}" for one, other in beside]
+    table = Table("", *reaches, *ratios, title=f"load {os.getloadavg()[0]:.1f} before")
     for rw, size, depth in PATTERNS:
         told: dict[str, list[float]] = {name: [] for name in reaches}
         for _ in range(rounds):
@@ -145,8 +158,8 @@ def show(reaches: Reaches, mebibytes: int, seconds: int, rounds: int) -> None:
         found = {name: median(speeds) for name, speeds in told.items()}
         row = [f"{NAMES[rw]}, {depth} at once"]
         row += [f"{it / 4096:,.0f}/s" if size == "4k" else f"{it / MIB:,.0f} MiB/s" for it in found.values()]
-        table.add_row(*row, f"{found['tgt'] / found['local']:.2f}", f"{found['rbd'] / found['librbd']:.2f}")
-    Console(width=130).print(table)
+        table.add_row(*row, *(f"{found[one] / found[other]:.2f}" for one, other in beside))
+    Console(width=150).print(table)
 
 
 def main(mebibytes: int = 512, seconds: int = 2, rounds: int = 3) -> None:

@@ -9,6 +9,7 @@ call costs among many exports, and among few.
 import asyncio
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -27,6 +28,7 @@ from pumice.backends.lvm_group import VolumeGroup
 from pumice.backends.lvm_thin import ThinLayout
 from pumice.backends.targets.contract import Grant, Target
 from pumice.backends.targets.lio import LioTarget
+from pumice.backends.targets.local import LocalTarget
 from pumice.backends.targets.nvmet import NvmetTarget
 from pumice.hypervisor.connectors.brick import Brick
 from pumice.hypervisor.connectors.kernel import KernelConnector
@@ -40,6 +42,7 @@ sys.path.append(str(ROOT / "tests" / "kernel"))  # the lane's modules find each 
 
 from initiators import initiators  # noqa: E402
 
+from benchmarks.data_path import fio, show  # noqa: E402
 from kernel import Kernel  # noqa: E402
 
 EXPORTS, SOME = 200, 50
@@ -100,7 +103,34 @@ async def images(backend: LvmBackend, mib: int, rounds: int) -> list[Line]:
         plain.append(await seconds(copy(await backend.device(volume, "vg"))))
         await backend.delete(volume, "vg")
     name = f"image of {mib} MiB to a thin volume"
-    return [(name, "create_from_image", median(ours), "qemu-img convert", median(plain), 1.05)]
+    return [
+        (name, "create_from_image", median(ours), "qemu-img convert", median(plain), 1.05),
+        await second_volume(backend, image, size, rounds),
+    ]
+
+
+async def second_volume(backend: LvmBackend, image: ImageFile, size: int, rounds: int) -> Line:
+    """A clone of an image's base, as the image cache has it made; and ``lvcreate -s`` of the same, alone."""
+    base, ours, plain = VolumeId(new_id()), list[float](), list[float]()
+    await backend.create_from_image(base, "vg", size, image, no_progress)
+    taken = thin_percent()
+    for number in range(rounds):
+        made, bare = VolumeId(new_id()), f"bare-{number}"
+        ours.append(await seconds(backend.create_from_volume(made, "vg", size, base, "vg", no_progress)))
+        words = ("--snapshot", "--setactivationskip", "n", "--name", bare, f"vg/volume-{base}")
+        plain.append(await seconds(asyncio.to_thread(run, "lvcreate", "--quiet", *words)))
+        await backend.delete(made, "vg")
+        await asyncio.to_thread(run, "lvremove", "--quiet", "--yes", f"vg/{bare}")
+    if thin_percent() != taken:
+        raise SystemExit("something was copied")
+    await backend.delete(base, "vg")
+    return "the second volume of that image", "its clone", median(ours), "lvcreate -s", median(plain), 1.5
+
+
+def thin_percent() -> str:
+    """How full the thin pool is."""
+    words = ["lvs", "--noheadings", "--options", "data_percent", "vg/thin"]
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
 
 
 async def attaching(backend: LvmBackend, rounds: int) -> list[Line]:
@@ -143,6 +173,32 @@ async def exported(target: Target, device: Path, volume: VolumeId, grant: Grant)
     return await target.grant(volume, device, grant)
 
 
+async def data_path(backend: LvmBackend, mib: int, rounds: int) -> None:
+    """fio on a logical volume of ``lvcreate``, on one of Pumice's where it is opened, and on it through LIO."""
+    target, volume = LioTarget(["127.0.0.1:3260"]), VolumeId(new_id())
+    connector = KernelConnector(Path("/tmp/connector"), multipath=False, seconds=60)  # noqa: S108
+    words = ["--type", "thin", "--virtualsize", "1G", "--thinpool", "thin", "--name", "bare", "vg"]
+    await asyncio.to_thread(run, "lvcreate", "--quiet", *words)
+    await backend.create(volume, "vg", 1)
+    device = await backend.device(volume, "vg")
+    with initiators(multipath=False):
+        await target.start()
+        await connector.start()
+        me = await connector.properties(Connector("host", "127.0.0.1", ""))
+        grant = a_grant(me.initiator)
+        portal = await target.grant(volume, device, grant)
+        source = IscsiSource(portal.portals[0], portal.name, portal.lun, grant.username, PASSWORD, me.initiator)
+        given = await connector.connect(grant.attachment, "server", source)
+        local = (await LocalTarget().grant(volume, device, grant)).path
+        paths = {"lvcreate": "/dev/vg/bare", "local": local, "lio": os.path.realpath(given.path)}
+        reaches = {name: ["--ioengine=libaio", "--direct=1", f"--filename={it}"] for name, it in paths.items()}
+        for words in (reaches["lvcreate"], reaches["local"]):
+            fio(words, "write", "1m", 8, mib, 0)
+        await asyncio.to_thread(show, reaches, [("lvcreate", "local"), ("lio", "local")], mib, 2, rounds)
+        await connector.disconnect(grant.attachment)
+        await target.remove(volume)
+
+
 async def exports() -> list[Line]:
     """Many exports made and removed: the first and the last of them.
 
@@ -181,6 +237,9 @@ async def measure(mib: int, rounds: int) -> None:
             shown = f"{colour}{ratio:.2f}", "" if goal is None else f"{goal}"
             table.add_row(name, f"{way} {ours * 1000:,.0f} ms", f"{other} {theirs * 1000:,.0f} ms", *shown)
     Console(width=130, force_terminal=sys.stdout.isatty()).print(table)
+    if shutil.which("fio") is None:
+        raise SystemExit("for the data path: apt-get install fio")
+    await data_path(backend, mib, rounds)
 
 
 def main() -> None:
