@@ -45,7 +45,7 @@ wheel: ## the wheel alone in a clean Debian: installed, served, upgraded, remove
 	@scripts/setup wheel
 	$(AS_ROOT) $(BIN)/pytest -n 0 -m long -rP tests/wheel tests/app/test_wheel.py
 
-test-kernel: ## only those that need a kernel of their own: LVM, kernel targets and initiators
+test-kernel: ## only those that need a kernel of their own: LVM, NFS, kernel targets and initiators
 	@scripts/setup dev
 	TEST_MANY=200 $(AS_ROOT) $(PYTEST) -n 2 -m kernel
 

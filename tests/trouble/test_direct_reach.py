@@ -3,7 +3,6 @@
 import hashlib
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,6 +12,7 @@ import pytest
 from pumice_process import PumiceProcess, installation
 from stories import SERVERS, VOLUMES, Stories
 from tests.boot_sector import boot_sector
+from tests.os_brick import os_brick_connects
 
 from pumice.app.guest_image import GREETING
 from pumice.app.tour.run import cache_dir
@@ -85,25 +85,6 @@ def size_seen(stories: Stories, server: str, device: str) -> int:
         return int(connection.lookupByUUIDString(server).blockInfo(device)[0])
     finally:
         connection.close()
-
-
-BRICK = """
-import json, sys
-from os_brick.initiator.connector import InitiatorConnector
-info = json.load(sys.stdin)
-brick = InitiatorConnector.factory(info["driver_volume_type"].upper(), "", conn=info)
-found = brick.connect_volume(info)
-brick.disconnect_volume(info, found)
-print(json.dumps(found))
-"""
-
-
-def os_brick_connects(info: dict[str, object], *before: str) -> object:
-    """What a real os-brick makes of connection info, in a process of its own that ``before`` starts."""
-    words = [*before, sys.executable, "-W", "ignore", "-c", BRICK]
-    done = subprocess.run(words, input=json.dumps(info), capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def write(path: Path) -> subprocess.CompletedProcess[str]:
@@ -263,13 +244,19 @@ def test_the_hosts_own_connector_is_told_the_path_and_another_is_refused(direct:
     assert info["device_path"] == str(file_of(direct, volume))
     assert (info["access_mode"], info["encrypted"], info["qos_specs"]) == ("rw", False, None)
     assert not any("auth" in word for word in info)
-    assert os_brick_connects(info) == {"type": "local", "path": info["device_path"]}
+    with file_of(direct, volume).open("r+b") as file:
+        file.write(b"of this volume..")
+    found = {"type": "local", "path": info["device_path"]}
+    assert os_brick_connects(info) == (found, b"of this volume..")
     ends(direct, volume, link["id"])
 
 
 @SHARED
 def test_every_host_is_told_what_to_mount_and_os_brick_finds_the_file_there(direct: Stories) -> None:
-    """What is mounted already os-brick does not mount again: a directory bound there stands for the NFS."""
+    """What is mounted already os-brick does not mount again: a directory bound there stands for the NFS.
+
+    A real one is in ``tests/kernel/test_nfs.py``.
+    """
     pumice = direct.pumice
     volume = direct.settled(direct.create(), "available")
     wanted = {"volume_uuid": volume, "connector": {**CONNECTOR, "host": "elsewhere"}}
@@ -281,8 +268,11 @@ def test_every_host_is_told_what_to_mount_and_os_brick_finds_the_file_there(dire
     mount_point = Path(info["mount_point_base"]) / hashlib.md5(SHARE.encode()).hexdigest()  # noqa: S324
     mount_point.mkdir(parents=True)
     bound = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" "$1" && shift && exec "$@"']
-    found = os_brick_connects(info, *bound, str(pumice.state_dir), str(mount_point))
-    assert found == {"path": f"{mount_point}/pool/volumes/{volume}"}
+    with file_of(direct, volume).open("r+b") as file:
+        file.write(b"of this volume..")
+    found = {"path": f"{mount_point}/pool/volumes/{volume}"}
+    connected = os_brick_connects(info, *bound, str(pumice.state_dir), str(mount_point))
+    assert connected == (found, b"of this volume..")
     initialize = {"os-initialize_connection": {"connector": {**CONNECTOR, "host": "elsewhere"}}}
     nested = pumice.call("POST", f"{VOLUMES}/{volume}/action", initialize)["connection_info"]
     assert nested["mount_point_base"] == info["mount_point_base"] and told.items() <= nested["data"].items()

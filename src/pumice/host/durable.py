@@ -1,6 +1,7 @@
 """Have what was written on disk, so that it outlives a power cut. Synchronous: to be called in a thread."""
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -62,8 +63,17 @@ def _one_writer(path: Path) -> Iterator[TextIO]:
 
 
 def is_named(descriptor: int, path: Path) -> bool:
-    """Whether an open file is the one that has this name now, and not one renamed or removed since."""
+    """Whether an open file is the one that has this name now, and not one renamed or removed since.
+
+    One of an NFS may have become stale for good, whatever is mounted there now.
+    """
     try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
+        ours = os.fstat(descriptor)
+    except OSError as error:
+        if error.errno == errno.ESTALE:
+            return False
+        raise
+    try:
+        return os.path.samestat(ours, path.stat())
     except FileNotFoundError:
         return False
