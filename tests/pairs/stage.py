@@ -24,11 +24,12 @@ from pumice.attachments import connect
 from pumice.backends.fake import FakeBackend
 from pumice.hypervisor.fake import FakeHypervisor
 from pumice.model.connector import Connector
+from pumice.model.errors import Conflict
 from pumice.model.ids import VolumeId
 from pumice.operations.harness import quiet, working
 from pumice.operations.state_machine import no_faults
 from pumice.servers import attach_volume, power
-from pumice.store import group_snapshots, images, tables
+from pumice.store import group_snapshots, image_bases, images, tables
 from pumice.store.database import Transaction
 from pumice.volumes.backups import create as create_backup
 from pumice.volumes.bases import make
@@ -89,9 +90,11 @@ async def begin_backup(world: FakeWorld, volume_id: str, snapshot_id: str | None
 
 
 async def begin_base(world: FakeWorld, image_id: str, pool: str) -> str:
-    """Begin a base of an image in a pool, as a create there does; its id."""
+    """Begin a base of an image in a pool, as a create there does where there is none; its id."""
 
     def begin(tx: Transaction) -> str:
+        if image_bases.of_image(tx, pool, image_id):
+            raise Conflict("The pool has a base of that image.")
         return make.begin(tx, images.get(tx, TENANT, image_id), pool).id
 
     return await world.db.write(begin)
