@@ -186,6 +186,46 @@ async def test_it_goes_on_where_it_was_cut_short(
     assert await write(only, record, device) == (4, 0), "a whole one is written again"
 
 
+class Unsettled(Counting):
+    """A power cut empties what was not settled."""
+
+    def __init__(self, kept: PosixObjects) -> None:
+        super().__init__(kept)
+        self.put_since: set[tuple[str, str]] = set()
+
+    def put(self, container: str, name: str, data: bytes) -> None:
+        super().put(container, name, data)
+        self.put_since.add((container, name))
+
+    def settle(self, container: str, names: Sequence[str]) -> None:
+        self.kept.settle(container, names)
+        self.put_since -= {(container, name) for name in names}
+
+    def cut(self) -> None:
+        for container, name in self.put_since:
+            if name in self.kept.names(container, name):
+                self.kept.put(container, name, b"")
+        self.put_since = set()
+
+
+@pytest.mark.parametrize("dies_at", ["-00002", "-00004", "_sha256file", "_metadata"])
+async def test_a_power_cut_takes_what_is_begun_anew_and_nothing_of_a_whole_one(
+    posix: PosixObjects, tmp_path: Path, dies_at: str
+) -> None:
+    objects = Unsettled(posix)
+    store, device, record = objects.store(), a_volume(tmp_path / "volume", *DATA), objects.a_record()
+    objects.dies_at = dies_at
+    with pytest.raises(Retryable):
+        await write(store, record, device)
+    objects.cut()
+    assert not any(found.whole for found in await store.inventory([]))
+    objects.dies_at = ""
+    assert (await write(store, record, device))[0] == 4
+    objects.cut()
+    await store.check(record)
+    assert await restored(store, [record], a_volume(tmp_path / "new")) == device.read_bytes()
+
+
 async def test_what_stands_is_kept_only_if_it_is_what_was_written(
     only: ChunkedBackups, objects: Counting, tmp_path: Path
 ) -> None:

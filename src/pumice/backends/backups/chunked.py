@@ -259,7 +259,9 @@ class _Writing:
         if stale := [name for name in names if name not in wanted]:  # of a try with chunks of another size
             self.objects.remove(record.container, stale)
         self.objects.put(record.container, layout.hashes_name(record), layout.hashes(record, hashes))
+        self.objects.settle(record.container, [*sorted(wanted), layout.hashes_name(record)])
         self.objects.put(record.container, layout.metadata_name(record), layout.metadata(record, objects))
+        self.objects.settle(record.container, [layout.metadata_name(record)])
         self._forget_progress()
 
     def _forget_progress(self) -> None:

@@ -73,7 +73,13 @@ class Objects(Protocol):
     """Named bytes in containers. Synchronous: called in threads."""
 
     def put(self, container: str, name: str, data: bytes) -> None:
-        """Keep an object, whole and for good, or not at all. One of the same name is replaced."""
+        """Keep an object, whole or not at all. One of the same name is replaced.
+
+        Until it is settled a power cut may take it, or a part of it.
+        """
+
+    def settle(self, container: str, names: Sequence[str]) -> None:
+        """Return when these objects, which are there, are there for good."""
 
     def get(self, container: str, name: str) -> bytes:
         """An object's bytes. Raises ``NotFound``."""

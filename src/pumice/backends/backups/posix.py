@@ -1,7 +1,8 @@
 """Objects as files below one directory, which may be a mount of NFS: ``PATH/CONTAINER/NAME``.
 
-A file is written under another name, synced and renamed: whoever sees its name sees all of it, after a power
-cut too. A container is the directories of its name; Cinder's own are ``ab/cd/ID`` for the backup ``abcd…``.
+A file is written under another name and renamed: whoever sees its name sees all of it. A power cut may take
+what was not settled, or a part of it. A container is the directories of its name; Cinder's own are ``ab/cd/ID``
+for the backup ``abcd…``.
 """
 
 import errno
@@ -34,13 +35,20 @@ class PosixObjects:
                 with part.open("xb") as file:
                     os.fchmod(file.fileno(), 0o660)
                     file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
                 part.replace(folder / name)
             except BaseException:
                 part.unlink(missing_ok=True)
                 raise
-            sync(folder)
+
+    def settle(self, container: str, names: Sequence[str]) -> None:
+        """See ``Objects``."""
+        with self._explained():
+            folder = self._folder(container)
+            for name in names:
+                sync(folder / self._plain(name))
+            while folder != self.directory:
+                sync(folder)
+                folder = folder.parent
 
     def get(self, container: str, name: str) -> bytes:
         """See ``Objects``."""

@@ -35,6 +35,9 @@ class S3Objects:
         with self._told(container) as client:
             client.put_object(Bucket=container, Key=name, Body=data, ContentMD5=md5, **self.access.encryption)
 
+    def settle(self, container: str, names: Sequence[str]) -> None:
+        """See ``Objects``: what the store has answered for is there for good."""
+
     def get(self, container: str, name: str) -> bytes:
         """See ``Objects``."""
         with self._told(container) as client:
