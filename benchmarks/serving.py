@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import yaml
+
 from benchmarks.client import Connection, connect
 
 PASSWORD = "benchmark"  # noqa: S105 (of a Pumice that lives for a minute)
@@ -81,12 +83,13 @@ class Serving:
         await self.__aexit__()
         raise SystemExit(f"pumice {ended[0]} ended: {(self.state / 'log').read_text()[-2000:]}")
 
-    async def log_in(self) -> None:
-        """From now on clients are the user ``demo``."""
-        user = {"name": "demo", "domain": {"id": "default"}, "password": PASSWORD}
+    async def log_in(self, name: str = "demo") -> None:
+        """From now on clients are this user, ``demo`` or ``admin``, in the project of that name."""
+        known = yaml.safe_load((self.state / "passwords.yaml").read_text())
+        user = {"name": name, "domain": {"id": "default"}, "password": known.get(name, PASSWORD)}
         auth = {
             "identity": {"methods": ["password"], "password": {"user": user}},
-            "scope": {"project": {"name": "demo", "domain": {"id": "default"}}},
+            "scope": {"project": {"name": name, "domain": {"id": "default"}}},
         }
         connection = await connect(self.port, {})
         answer = (await connection.ask("POST", "/identity/v3/auth/tokens", {"auth": auth})).expect(201)
