@@ -52,6 +52,7 @@ class Installation:
             "PUMICE_STATE_DIR": str(self.state_dir),
             "PUMICE_HOST": "here",
             "PUMICE_API__PORT": str(port),
+            "PUMICE_METRICS__PORTS": json.dumps({"api": free_port()}),
             "PUMICE_TGT__PORTAL": self.portal,
             "PUMICE_QUOTAS": json.dumps({"volumes": 10_000, "gigabytes": 100_000, "snapshots": 10_000}),
             "PUMICE_LOG_LEVEL": "warning",

@@ -94,6 +94,18 @@ async def test_a_volume_is_attached_and_detached(cloud: Cloud) -> None:
     await cloud.check_invariants()
 
 
+async def test_a_swap_of_volumes_is_answered_as_where_nothing_is_migrated(cloud: Cloud) -> None:
+    server_id, volume_id, other = await cloud.server(), await cloud.volume(), await cloud.volume()
+    await cloud.attach(server_id, volume_id)
+    path, body = f"/servers/{server_id}/os-volume_attachments", {"volumeAttachment": {"volumeId": other}}
+    answer = await cloud.ask("PUT", f"{path}/{volume_id}", body, caller="admin")
+    assert (answer.status_code, "should only be called by Cinder" in answer.text) == (409, True), answer.text
+    assert (await cloud.ask("PUT", f"{path}/{volume_id}", body)).status_code == 403
+    assert (await cloud.ask("PUT", f"{path}/{other}", body, caller="admin")).status_code == 404
+    assert [one["volumeId"] for one in await attachments_of(cloud, server_id)][-1] == volume_id
+    await cloud.check_invariants()
+
+
 async def test_twenty_attaches_at_once_get_twenty_devices(cloud: Cloud) -> None:
     server_id = await cloud.server()
     volume_ids = [await cloud.volume() for _ in range(20)]
