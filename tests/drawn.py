@@ -1,16 +1,18 @@
-"""Which cases of what costs much a run of all tests takes: some of each rule's, drawn anew. A pytest plugin.
+"""Which cases of what costs much a run of all tests takes: some of each rule's, drawn anew by each commit.
 
-The others are ``long`` in that run. What is drawn follows from a seed, which every run prints first, and all
-its workers draw alike: ``TEST_SEED=…`` before a command draws the same again, and ``TEST_SEED=all`` leaves
-nothing out, as ``make whole`` does. Nor is anything left out for whoever names files, folders or tests.
+A pytest plugin. The others are ``long`` in that run. What is drawn follows from a seed, which every run prints
+first: the commit, so that a run is repeated by running it again, anywhere. ``TEST_SEED=…`` before a command
+draws otherwise, and ``TEST_SEED=all`` leaves nothing out, as ``make whole`` does. Nor is anything left out for
+whoever names files, folders or tests.
 """
 
 import os
-import random
 import re
+import subprocess
 import zlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -52,7 +54,14 @@ SHARES: Mapping[str, int] = {
 
 def seed() -> str:
     """That of this run; workers are told the one of the process that starts them."""
-    return os.environ.setdefault(SEED, str(random.randrange(10_000)))
+    return os.environ.get(SEED) or os.environ.setdefault(SEED, _commit())
+
+
+def _commit() -> str:
+    """The commit that is checked out; in what is no clone always the same word."""
+    here = Path(__file__).parent
+    told = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    return told.stdout.strip()[:12] or "none"
 
 
 def rank(name: str) -> int:
