@@ -68,6 +68,8 @@ def read_chunk(file: int, offset: int, length: int, algorithm: str, before: Sequ
     if not ranges and before is None:
         done, data = zeroes(length, algorithm)
         return Chunk(hashes, [ChunkObject(offset, length, done, md5_of_zeroes(length), data)])
+    if not ranges and list(before or ()) == hashes:  # a hole that was one
+        return Chunk(hashes, [])
     view = memoryview(bytearray(length))
     for start, end in ranges:
         _read(file, view[start - offset : end - offset], start)
