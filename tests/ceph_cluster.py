@@ -141,7 +141,8 @@ class CephCluster:
 
     def stop(self) -> None:
         """End its processes, and wait until they have ended."""
-        for daemon in DAEMONS:
+        gateways = [file.stem for file in self.directory.glob("client.*.pid")]
+        for daemon in (*gateways, *DAEMONS):
             self.end(daemon)
 
     def end(self, daemon: str) -> None:
