@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from nfs_server import OPTIONS, SHARE, NfsServer, mount, unmount
-from tests.os_brick import os_brick_connects
+from tests.bricks import os_brick_connects
 
 from pumice_installation import ATTACHMENTS, VOLUMES, Installation, state_directory
 

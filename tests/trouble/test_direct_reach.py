@@ -12,7 +12,7 @@ import pytest
 from pumice_process import PumiceProcess, installation
 from stories import SERVERS, VOLUMES, Stories
 from tests.boot_sector import boot_sector
-from tests.os_brick import os_brick_connects
+from tests.bricks import os_brick_connects
 
 from pumice.app.guest_image import GREETING
 from pumice.app.tour.run import cache_dir
