@@ -12,8 +12,8 @@ from pumice.hypervisor.contract import Hypervisor
 
 CHANGES = {
     Backend: """
-        adopt create create_from_image create_from_snapshot create_from_volume create_snapshot delete
-        delete_snapshot discard extend flatten give_up occupy put_aside put_back revert set_mark start
+        adopt clone_image create create_from_image create_from_snapshot create_from_volume create_snapshot
+        delete delete_snapshot discard extend flatten give_up occupy put_aside put_back revert set_mark start
     """,
     Target: "grant remove resize revoke start",
     Hypervisor: """
