@@ -94,6 +94,8 @@ class Snapshot:
     updated_at: datetime | None
     group_snapshot_id: str | None = None
     """The group snapshot that it is a part of."""
+    progress: str | None = None
+    """How far it is, as in ``80%``, if a host has said so (``os-update_snapshot_status``)."""
     recycled_at: datetime | None = None
     """Since when it is in the recycle bin: no route of the OpenStack APIs finds it then."""
     recycled_counts: bool | None = None

@@ -27,7 +27,8 @@ overrule = _rows.overrule
 by_project = _rows.by_project
 
 COLUMNS = frozenset(column.name for column in snapshots.c) - {
-    *("metadata", "operation_id", "bootable", "image_metadata", "encryption_key_id", *recycle_bin.COLUMNS)
+    *("metadata", "operation_id", "bootable", "image_metadata", "encryption_key_id", "progress"),
+    *recycle_bin.COLUMNS,
 }
 """What lists may be sorted and filtered by."""
 

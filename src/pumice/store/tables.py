@@ -633,6 +633,7 @@ snapshots = sa.Table(
     Column("encryption_key_id", ID),
     *_times(),
     Column("group_snapshot_id", ID),
+    Column("progress", sa.String(4)),
     *_in_bin(),
     *_bin_indexes("snapshots"),
     _some("ix_snapshots_group_snapshot_id", "group_snapshot_id", where="group_snapshot_id IS NOT NULL"),

@@ -166,6 +166,8 @@ async def test_what_a_host_says_of_a_snapshot_is_heard_unless_an_operation_ends_
     assert await says(status="error") == 400, "it is not being made"
     await cloud.db.write(snapshots.put, snapshot, SnapshotStatus.CREATING)
     assert await says(status="creating", progress="50%") == 202
+    shown = (await cloud.call("GET", f"/snapshots/{snapshot}")).json()["snapshot"]
+    assert shown["os-extended-snapshot-attributes:progress"] == "50%"
     assert await says(status="error_deleting") == 400
     for progress in ("50", "101%", "x%"):
         assert await says(status="creating", progress=progress) == 400

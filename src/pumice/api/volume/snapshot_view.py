@@ -41,6 +41,7 @@ def full(call: Call, snapshot: Snapshot) -> dict[str, Any]:
     shown = changed(call, snapshot)
     if call.policy.allows(SEES_PROGRESS, call.who):
         begun = snapshot.status in (SnapshotStatus.CREATING, SnapshotStatus.ERROR)
-        shown["os-extended-snapshot-attributes:progress"] = "0%" if begun else "100%"
+        progress = snapshot.progress or ("0%" if begun else "100%")
+        shown["os-extended-snapshot-attributes:progress"] = progress
         shown["os-extended-snapshot-attributes:project_id"] = snapshot.project_id
     return shown

@@ -133,14 +133,17 @@ def _update(tx: Transaction, who: Scope, snapshot_id: str, changes: dict[str, An
 async def update_status(call: Call) -> Reply:
     """What a host says of a snapshot that it makes or deletes: 202, and its state if no operation holds it.
 
+    How far it is, if that is said, is shown from then on.
+
     Raises ``Invalid`` for a state that cannot follow, ``Conflict`` for one that an operation brings about.
     """
     asked = await call.parse(StatusUpdate)
-    await call.ctx.db.write(_update_status, call.who, call.args["id"], asked.status)
+    await call.ctx.db.write(_update_status, call.who, call.args["id"], asked)
     return Reply(status=202)
 
 
-def _update_status(tx: Transaction, who: Scope, snapshot_id: str, status: str) -> None:
+def _update_status(tx: Transaction, who: Scope, snapshot_id: str, asked: StatusUpdate) -> None:
+    status = asked.status
     snapshot = snapshots.get(tx, who, snapshot_id)
     if snapshot.status not in _MAY_FOLLOW:
         raise Invalid(f"Snapshot status {snapshot.status} not allowed for update_snapshot_status")
@@ -150,6 +153,9 @@ def _update_status(tx: Transaction, who: Scope, snapshot_id: str, status: str) -
         )
     if status != snapshot.status:
         snapshots.overrule(tx, who, snapshot_id, SnapshotStatus(status))
+    if asked.progress:
+        snapshots.change(tx, snapshot_id, progress=asked.progress)
+    if status != snapshot.status or asked.progress:
         record(tx, AtOnce.SNAPSHOT_UPDATE, snapshot, who)
 
 
