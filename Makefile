@@ -33,7 +33,7 @@ test: ## the tests, also with real daemons and guests: make test T=tests/app
 	@scripts/setup dev
 	$(AS_ROOT) scripts/test $(T)
 
-whole: ## the tests with nothing left to the draw of a seed; about half an hour
+whole: ## the tests with nothing left to the draw of a seed; twenty minutes
 	@scripts/setup dev
 	TEST_SEED=all $(AS_ROOT) scripts/test $(T)
 

@@ -207,8 +207,8 @@ async def test_a_backup_whose_storage_goes_away_goes_on_where_it_was(world: Fake
     objects.dies_at = ""
     await world.ended(operation)
     row = await world.db.read(log.get, operation)
-    assert row is not None and row["notes"]["objects"] == 16 and row["notes"]["kept"] == 10
-    assert objects.puts == 16 + 2, "what stood was written again"
+    assert row is not None and row["notes"]["objects"] == 18 and row["notes"]["kept"] == 10
+    assert objects.puts == 18 + 2, "what stood was written again"
     assert await words(world, await restored_anew(world, backup.id)) == (b"near", b"far!")
 
 

@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 AT_ONCE = 2
 """Chunks that are read and compressed at a time."""
+AHEAD = 64
+"""Chunks that are looked at ahead, most of them holes: those with data are one more than are read at a time."""
 _STEP = 65536
 """Bytes that stay a hole when they are zeroes."""
 _ZEROES = bytes(_STEP)
@@ -217,16 +219,19 @@ class _Writing:
         """The chunks from ``first`` on, of which the objects are numbered on."""
         done: list[Done] = []
         with ThreadPoolExecutor(AT_ONCE, "backup") as readers:
-            waiting: list[tuple[tuple[int, int], Future[Chunk]]] = []
+            waiting: list[tuple[tuple[int, int], bool, Future[Chunk]]] = []
             spans = iter(self.spans[first:])
             while not self.stop.is_set():
-                for span in spans:
-                    waiting.append((span, readers.submit(self._read, file, *span)))
-                    if len(waiting) > AT_ONCE:
+                for offset, length in spans:
+                    has_data = any(data_ranges(file, offset + length, offset))
+                    waiting.append(
+                        ((offset, length), has_data, readers.submit(self._read, file, offset, length))
+                    )
+                    if sum(it for _, it, _ in waiting) > AT_ONCE or len(waiting) >= AHEAD:
                         break
                 if not waiting:
                     break
-                span, reading = waiting.pop(0)
+                span, _, reading = waiting.pop(0)
                 one = self._keep(*span, reading.result(), first + len(done) + 1, numbered)
                 numbered += len(one.objects)
                 done.append(one)

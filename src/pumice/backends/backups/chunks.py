@@ -2,10 +2,11 @@
 
 Synchronous; called in threads. What is a hole is not read: it is zeroes, of which the hash is known and the
 compressed form is made once. A full backup has them as objects all the same: whoever restores it over old
-bytes must write them.
+bytes must write them. So a chunk that has holes of some size is several objects.
 """
 
 import hashlib
+import mmap
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from pumice.backends.sparse import data_ranges
 
 BLOCK = 32768
 """Bytes of which one hash tells whether they have changed: Cinder's ``backup_sha_block_size_bytes``."""
+
+HOLE = 8 << 20
+"""Bytes, aligned, that are a hole of their own in a full backup: so holes have few lengths, each made once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ def md5_of_zeroes(length: int) -> str:
     return md5_of(bytes(length))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=64)
 def zeroes(length: int, algorithm: str) -> tuple[str, bytes]:
     """How so many zeroes are kept: made once."""
     return compressed("zlib" if algorithm == "none" else algorithm, bytes(length))
@@ -62,26 +66,41 @@ def zeroes(length: int, algorithm: str) -> tuple[str, bytes]:
 
 def read_chunk(file: int, offset: int, length: int, algorithm: str, before: Sequence[str] | None) -> Chunk:
     """Read, hash and compress; with the hashes from ``before`` only the blocks that differ are kept."""
-    ranges = list(data_ranges(file, offset + length, offset))
+    ranges = [(start - offset, end - offset) for start, end in data_ranges(file, offset + length, offset)]
     sizes = [min(BLOCK, length - at) for at in range(0, length, BLOCK)]
     hashes = [_hash_of_zeroes(size) for size in sizes]
-    if not ranges and before is None:
-        done, data = zeroes(length, algorithm)
-        return Chunk(hashes, [ChunkObject(offset, length, done, md5_of_zeroes(length), data)])
     if not ranges and list(before or ()) == hashes:  # a hole that was one
         return Chunk(hashes, [])
-    view = memoryview(bytearray(length))
+    view = memoryview(mmap.mmap(-1, length))  # of it only what is written takes memory, or time
     for start, end in ranges:
-        _read(file, view[start - offset : end - offset], start)
-        for block in range((start - offset) // BLOCK, -(-(end - offset) // BLOCK)):
+        _read(file, view[start:end], offset + start)
+        for block in range(start // BLOCK, -(-end // BLOCK)):
             hashes[block] = hashlib.sha256(view[block * BLOCK : block * BLOCK + sizes[block]]).hexdigest()
-    extents = [(0, len(hashes))] if before is None else _different(hashes, before)
+    if before is None:
+        kept = _data_and_holes(ranges, length)
+    else:
+        kept = [(first * BLOCK, min(last * BLOCK, length), False) for first, last in _different(hashes, before)]
     pieces = []
-    for first, last in extents:
-        part = view[first * BLOCK : min(last * BLOCK, length)]
-        done, data = compressed(algorithm, part)
-        pieces.append(ChunkObject(offset + first * BLOCK, len(part), done, md5_of(part), bytes(data)))
+    for start, end, is_hole in kept:
+        if is_hole:
+            (done, data), md5 = zeroes(end - start, algorithm), md5_of_zeroes(end - start)
+        else:
+            (done, data), md5 = compressed(algorithm, view[start:end]), md5_of(view[start:end])
+        pieces.append(ChunkObject(offset + start, end - start, done, md5, bytes(data)))
     return Chunk(hashes, pieces)
+
+
+def _data_and_holes(ranges: Sequence[tuple[int, int]], length: int) -> list[tuple[int, int, bool]]:
+    """The runs of a chunk: the first byte, the one behind it, and whether nothing was ever written there."""
+    runs: list[tuple[int, int, bool]] = []
+    for start in range(0, length, HOLE):
+        end = min(start + HOLE, length)
+        is_hole = not any(first < end and start < last for first, last in ranges)
+        if runs and runs[-1][2] == is_hole:
+            runs[-1] = (runs[-1][0], end, is_hole)
+        else:
+            runs.append((start, end, is_hole))
+    return runs
 
 
 def _read(file: int, view: memoryview, offset: int) -> None:
