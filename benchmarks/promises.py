@@ -13,13 +13,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
 import sqlalchemy as sa
 import uvloop
+from tests.scheduler.pools import a_pool
 
 from benchmarks.client import connect
 from benchmarks.postgres import served
@@ -34,7 +35,6 @@ from pumice.model.tunables import Tunables
 from pumice.model.units import GIB, MIB
 from pumice.operations.operation import from_row
 from pumice.store import operations, schema, services, tables
-from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.open import open_database
 from pumice.volumes import create
@@ -154,21 +154,10 @@ async def decisions(folder: Path, creates: int) -> None:
 
 def many_pools(tx: Transaction) -> None:
     """As many pools, each of a host that is up, and none as free as another."""
-    pool = {
-        "availability_zone": "nova",
-        "total_gb": 100_000.0,
-        "claimed_gb": 0,
-        "volumes": 0,
-        "thin": True,
-        "max_over_subscription_ratio": 20.0,
-        "reserved_percentage": 0,
-        "capabilities": {},
-        "updated_at": now(),
-    }
     hosts = [f"host-{number}@one" for number in range(POOLS)]
     for number, host in enumerate(hosts):
-        row = pool | {"name": f"{host}#pool", "host": host, "free_gb": 50_000.0 + number}
-        tx.execute(sa.insert(tables.pools), row)
+        pool = a_pool(f"{host}#pool", total_gb=100_000.0, free_gb=50_000.0 + number)
+        tx.execute(sa.insert(tables.pools), asdict(pool))
     beats = [services.Heartbeat(services.VOLUME_BINARY, host, "nova") for host in hosts]
     for at in range(0, POOLS, 500):
         services.heartbeat(tx, beats[at : at + 500])

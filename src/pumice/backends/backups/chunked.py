@@ -223,10 +223,9 @@ class _Writing:
             spans = iter(self.spans[first:])
             while not self.stop.is_set():
                 for offset, length in spans:
-                    has_data = any(data_ranges(file, offset + length, offset))
-                    waiting.append(
-                        ((offset, length), has_data, readers.submit(self._read, file, offset, length))
-                    )
+                    data = list(data_ranges(file, offset + length, offset))
+                    reading = readers.submit(self._read, file, offset, length, data)
+                    waiting.append(((offset, length), bool(data), reading))
                     if sum(it for _, it, _ in waiting) > AT_ONCE or len(waiting) >= AHEAD:
                         break
                 if not waiting:
@@ -238,11 +237,11 @@ class _Writing:
                 self.tell((first + len(done)) / len(self.spans))
         return done
 
-    def _read(self, file: int, offset: int, length: int) -> Chunk:
+    def _read(self, file: int, offset: int, length: int, data: Sequence[tuple[int, int]]) -> Chunk:
         before = None
         if self.before is not None:
             before = self.before[offset // BLOCK : -(-(offset + length) // BLOCK)]
-        return read_chunk(file, offset, length, self.store._compression, before)
+        return read_chunk(file, offset, length, data, self.store._compression, before)
 
     def _keep(self, offset: int, length: int, chunk: Chunk, number: int, numbered: int) -> Done:
         """Write a chunk's objects, then that they are there."""

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from pumice.backends.backups.compression import compressed
-from pumice.backends.sparse import data_ranges
 
 BLOCK = 32768
 """Bytes of which one hash tells whether they have changed: Cinder's ``backup_sha_block_size_bytes``."""
@@ -64,9 +63,19 @@ def zeroes(length: int, algorithm: str) -> tuple[str, bytes]:
     return compressed("zlib" if algorithm == "none" else algorithm, bytes(length))
 
 
-def read_chunk(file: int, offset: int, length: int, algorithm: str, before: Sequence[str] | None) -> Chunk:
-    """Read, hash and compress; with the hashes from ``before`` only the blocks that differ are kept."""
-    ranges = [(start - offset, end - offset) for start, end in data_ranges(file, offset + length, offset)]
+def read_chunk(
+    file: int,
+    offset: int,
+    length: int,
+    data: Sequence[tuple[int, int]],
+    algorithm: str,
+    before: Sequence[str] | None,
+) -> Chunk:
+    """Read, hash and compress; with the hashes from ``before`` only the blocks that differ are kept.
+
+    ``data`` are the ranges of the file, within the chunk, that are no holes.
+    """
+    ranges = [(start - offset, end - offset) for start, end in data]
     sizes = [min(BLOCK, length - at) for at in range(0, length, BLOCK)]
     hashes = [_hash_of_zeroes(size) for size in sizes]
     if not ranges and list(before or ()) == hashes:  # a hole that was one
@@ -77,16 +86,16 @@ def read_chunk(file: int, offset: int, length: int, algorithm: str, before: Sequ
         for block in range(start // BLOCK, -(-end // BLOCK)):
             hashes[block] = hashlib.sha256(view[block * BLOCK : block * BLOCK + sizes[block]]).hexdigest()
     if before is None:
-        kept = _data_and_holes(ranges, length)
+        runs = _data_and_holes(ranges, length)
     else:
-        kept = [(first * BLOCK, min(last * BLOCK, length), False) for first, last in _different(hashes, before)]
+        runs = [(first * BLOCK, min(last * BLOCK, length), False) for first, last in _different(hashes, before)]
     pieces = []
-    for start, end, is_hole in kept:
+    for start, end, is_hole in runs:
         if is_hole:
-            (done, data), md5 = zeroes(end - start, algorithm), md5_of_zeroes(end - start)
+            (done, kept), md5 = zeroes(end - start, algorithm), md5_of_zeroes(end - start)
         else:
-            (done, data), md5 = compressed(algorithm, view[start:end]), md5_of(view[start:end])
-        pieces.append(ChunkObject(offset + start, end - start, done, md5, bytes(data)))
+            (done, kept), md5 = compressed(algorithm, view[start:end]), md5_of(view[start:end])
+        pieces.append(ChunkObject(offset + start, end - start, done, md5, bytes(kept)))
     return Chunk(hashes, pieces)
 
 
